@@ -1,0 +1,49 @@
+# Everything begins with `make install`, which a fresh machine needs and a ready one passes in no time.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOCKS := locks/runtime.txt locks/checkout.txt
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+.PHONY: help install up test demo lint format lock clean
+
+help: ## Show this
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## Install everything that the checkout needs into .venv
+
+$(STAMP): locks/checkout.txt pyproject.toml runbooks/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Holdfast needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r locks/checkout.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation -e . -e runbooks
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib runtime migrations runbooks || true
+	@touch $@
+
+up: install ## Run the platform here: PostgreSQL, Valkey, the API; prints its addresses and a key; Ctrl-C stops it
+	@$(BIN)/holdfast up
+
+test: install lint ## Check style, types and imports, then run all tests
+	$(BIN)/pytest -n auto --dist worksteal
+
+demo: install ## Put real data through the platform and show what comes out
+	@$(BIN)/holdfast demo
+
+lint: install ## Check style, types, imports and migrations
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: install ## Put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: install ## Renew both locks
+	$(COMPILE) --upgrade -o locks/runtime.txt pyproject.toml
+	$(COMPILE) --upgrade --extra dev --no-emit-package holdfast -o locks/checkout.txt pyproject.toml runbooks/pyproject.toml
+
+clean: ## Remove what `make install` made (not the data in .holdfast)
+	rm -rf $(VENV)

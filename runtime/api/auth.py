@@ -1,0 +1,151 @@
+"""Who is calling, and whether they may: before the body is read."""
+
+import datetime as dt
+import hmac
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import structlog
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from sqlalchemy import bindparam, func, or_, select, update
+
+from runtime.db.pool import Database
+from runtime.db.query import Query
+from runtime.platform import tokens
+from runtime.platform.models import ApiKey, Principal
+from runtime.platform.scopes import Scope
+from runtime.problems import Forbidden, Unauthenticated
+
+log = structlog.get_logger()
+
+HEADER = "X-API-Key"
+SECURITY_SCHEME = {
+    "ApiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": HEADER,
+        "description": "`holdfast keys create` makes one. Scopes are given per operation.",
+    }
+}
+
+# How long a revoked key may go on working, and how often a busy key is looked up.
+CACHE_SECONDS = 1.0
+CACHE_SIZE = 10_000
+# How exact last_used_at is.
+LAST_USED_SECONDS = 60
+
+_FIND = Query(
+    select(
+        ApiKey.id,
+        ApiKey.digest,
+        ApiKey.scopes,
+        ApiKey.last_used_at,
+        Principal.id.label("principal_id"),
+        Principal.subject,
+    )
+    .join(Principal, Principal.id == ApiKey.principal_id)
+    .where(
+        ApiKey.prefix == bindparam("prefix"),
+        ApiKey.revoked_at.is_(None),
+        or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
+    )
+)
+_TOUCH = Query(
+    update(ApiKey).where(ApiKey.id == bindparam("key", type_=ApiKey.id.type)).values(last_used_at=func.now())
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The principal behind a credential, and what the credential allows."""
+
+    principal_id: uuid.UUID
+    subject: str
+    scopes: frozenset[str]
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the credential has the scope."""
+        return scope in self.scopes
+
+
+class KeyRing:
+    """Looks API keys up, and remembers each for a second."""
+
+    def __init__(self, db: Database, *, secret: str) -> None:
+        self._db = db
+        self._secret = secret
+        self._known: dict[str, tuple[float, Caller | None]] = {}
+
+    async def caller(self, text: str | None) -> Caller:
+        """Whom the key speaks for.
+
+        Raises:
+            Unauthenticated: no key, or one that does not work.
+        """
+        if not text:
+            message = f"send an API key in the header {HEADER}"
+            raise Unauthenticated(message)
+        expires, caller = self._known.get(text, (0.0, None))
+        if expires < time.monotonic():
+            caller = await self._look_up(text)
+            if len(self._known) >= CACHE_SIZE:
+                self._known.clear()
+            self._known[text] = (time.monotonic() + CACHE_SECONDS, caller)
+        if caller is None:
+            message = "the API key is malformed, unknown, revoked or expired"
+            raise Unauthenticated(message)
+        return caller
+
+    async def _look_up(self, text: str) -> Caller | None:
+        token = tokens.parse(text)
+        if token is None:
+            return None
+        row = await self._db.row(_FIND, prefix=token.prefix)
+        if row is None or not hmac.compare_digest(row["digest"], tokens.digest(text, secret=self._secret)):
+            return None
+        await self._touch(row)
+        return Caller(row["principal_id"], row["subject"], frozenset(row["scopes"]))
+
+    async def _touch(self, row: asyncpg.Record) -> None:
+        used = row["last_used_at"]
+        if used is not None and dt.datetime.now(dt.UTC) - used < dt.timedelta(seconds=LAST_USED_SECONDS):
+            return
+        try:
+            await self._db.write(lambda tx: tx.value(_TOUCH, key=row["id"]), idempotent=True)
+        except (asyncpg.PostgresError, OSError) as error:
+            # While the database only reads, the call itself may still be answered.
+            log.warning("last_used_not_recorded", key=str(row["id"]), error=type(error).__name__)
+
+
+def guarded_route(system: str) -> type[APIRoute]:
+    """Routes of a system: reading needs the scope `<system>:read`, all else `<system>:write`."""
+
+    class GuardedRoute(APIRoute):
+        def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+            verb = "read" if options.get("methods") in (["GET"], {"GET"}) else "write"
+            self.scope = Scope(f"{system}:{verb}")
+            extra = options.get("openapi_extra") or {}
+            options["openapi_extra"] = {**extra, "security": [{"ApiKey": [str(self.scope)]}]}
+            super().__init__(path, endpoint, **options)
+
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            answer = super().get_route_handler()
+            scope = self.scope
+
+            async def authorise(request: Request) -> Response:
+                keys: KeyRing = request.app.state.keys
+                caller = await keys.caller(request.headers.get(HEADER))
+                if not caller.may(scope):
+                    message = f"this needs the scope {scope}; the credential has {', '.join(sorted(caller.scopes))}"
+                    raise Forbidden(message)
+                request.state.caller = caller
+                return await answer(request)
+
+            return authorise
+
+    return GuardedRoute

@@ -1,0 +1,76 @@
+"""Around every request: an id, a deadline and a log line."""
+
+import asyncio
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runtime.problems import MEDIA_TYPE, Unavailable
+
+log = structlog.get_logger()
+
+REQUEST_ID = "X-Request-Id"
+_ACCEPTABLE_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+
+
+class RequestContext:
+    """Gives each request an id (the caller's, if it sends a sane one) and ends it at the deadline.
+
+    Args:
+        app: what answers.
+        timeout: seconds; a request that is not answered by then gets 503.
+    """
+
+    def __init__(self, app: ASGIApp, *, timeout: float) -> None:  # a setting, not a call's deadline
+        self._app = app
+        self._timeout = timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        ident = given if _ACCEPTABLE_ID.fullmatch(given) else str(uuid.uuid4())
+        scope.setdefault("state", {})["request_id"] = ident
+        status = 0
+        started = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = ident
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._app(scope, receive, send_with_id)
+        except TimeoutError:
+            if status:  # the answer has begun, and cannot become another
+                raise
+            problem = Unavailable(f"no answer within {self._timeout:g} seconds; send the request again")
+            await send_with_id(
+                {
+                    "type": "http.response.start",
+                    "status": int(problem.status),
+                    "headers": [
+                        (b"content-type", MEDIA_TYPE.encode()),
+                        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+                    ],
+                }
+            )
+            await send({"type": "http.response.body", "body": problem.document(ident)})
+        finally:
+            log.info(
+                "request",
+                request_id=ident,
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round((time.perf_counter() - started) * 1000, 2),
+            )

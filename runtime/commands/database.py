@@ -1,0 +1,33 @@
+"""Commands on the schema."""
+
+import typer
+
+from runtime import settings
+from runtime.db.engine import make_engine
+from runtime.db.migrate import migrate as run_migrate
+from runtime.jobs.partitions import MONTHS_AHEAD, ensure_partitions
+
+
+def migrate() -> None:
+    """Check the database, then bring roles, schema, extensions and grants up to date."""
+    outcome = run_migrate(settings.load(settings.Settings))
+    if outcome.before == outcome.after:
+        typer.echo(f"schema at {outcome.after}, nothing to do; roles and grants checked")
+    else:
+        typer.echo(f"schema {outcome.before or 'none'} => {outcome.after}; roles and grants set")
+    for name in outcome.absent_extensions:
+        typer.echo(
+            f"extension {name} is absent: this server does not offer it, or this user may not create it", err=True
+        )
+
+
+def partitions(
+    months_ahead: int = typer.Option(MONTHS_AHEAD, min=0, max=24, help="How many months after this one."),
+) -> None:
+    """Make the metrics' monthly partitions that are not there yet."""
+    engine = make_engine(settings.load(settings.Settings), application_name="holdfast-partitions", duty="jobs")
+    made = ensure_partitions(engine, months_ahead=months_ahead)
+    for partition in made:
+        typer.echo(f"{partition.name} made, {partition.rows_moved} waiting rows moved into it")
+    if not made:
+        typer.echo("all partitions are there")

@@ -1,0 +1,44 @@
+"""One row, as the JSON that PostgreSQL built."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+
+from runtime.db.pool import Executor
+from runtime.db.query import Query
+from runtime.problems import NotFound
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Document(Generic[Kind]):
+    """The bytes, for an answer; `read()` for a program that wants the fields."""
+
+    json: bytes
+    kind: type[Kind]
+
+    def read(self) -> Kind:
+        """The row, checked against its schema."""
+        return self.kind.model_validate_json(self.json)
+
+
+async def find(db: Executor, query: Query, kind: type[Kind], *, name: str, key: object) -> Document[Kind]:
+    """The row with the key.
+
+    Args:
+        db: where to read.
+        query: answers one row's JSON for the parameter `key`.
+        kind: the row's schema.
+        name: what the row is called in an error.
+        key: of the row.
+
+    Raises:
+        NotFound: there is no such row.
+    """
+    row: bytes | None = await db.value(query, key=key)
+    if row is None:
+        message = f"{name} {str(key)!r} does not exist"
+        raise NotFound(message)
+    return Document(row, kind)

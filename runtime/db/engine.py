@@ -1,0 +1,47 @@
+"""The operator's side of the database: psycopg2, one connection at a time, for migrations, keys and jobs."""
+
+from typing import Any, Literal
+
+import google.auth
+import google.auth.transport.requests
+from sqlalchemy import URL, Engine, create_engine, event
+
+from runtime.settings import Settings
+
+CONNECT_SECONDS = 10
+# What Cloud SQL accepts instead of a password.
+LOGIN_SCOPE = "https://www.googleapis.com/auth/sqlservice.login"
+
+
+def make_engine(settings: Settings, *, application_name: str, duty: Literal["migration", "jobs"]) -> Engine:
+    """An engine for one command, with the user that the duty has where one is set."""
+    engine = engine_at(settings.url_for(duty), application_name=application_name)
+    if settings.uses_iam_authentication:
+        event.listen(engine, "do_connect", _use_access_token)
+    return engine
+
+
+def engine_at(url: URL, *, application_name: str) -> Engine:
+    """An engine for one command at an address."""
+    return create_engine(
+        url.set(drivername="postgresql+psycopg2"),
+        pool_size=1,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_recycle=3600,
+        connect_args={
+            "application_name": application_name,
+            "connect_timeout": CONNECT_SECONDS,
+            "options": "-c timezone=UTC",
+            # A peer that vanished is noticed within a minute, also while a statement runs.
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+        },
+    )
+
+
+def _use_access_token(_dialect: Any, _record: Any, _args: list[Any], keywords: dict[str, Any]) -> None:
+    credentials, _project = google.auth.default(scopes=[LOGIN_SCOPE])
+    credentials.refresh(google.auth.transport.requests.Request())  # type: ignore[no-untyped-call]  # google-auth leaves it untyped
+    keywords["password"] = credentials.token

@@ -1,0 +1,199 @@
+"""The API's connections: one asyncpg pool a worker, with deadlines, recycling and bounded retries."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar, cast
+
+import asyncpg
+from google.cloud.sql.connector import Connector, IPTypes, RefreshStrategy
+
+from runtime.db.query import Query
+from runtime.db.retry import retrying
+from runtime.settings import Settings
+
+Result = TypeVar("Result")
+
+
+class Executor(Protocol):
+    """What a service needs to read: the pool, or a transaction under way."""
+
+    async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
+        """First row of the answer, if any."""
+
+    async def value(self, query: Query, **parameters: Any) -> Any:
+        """First column of the first row, or None."""
+
+
+class Connection(asyncpg.Connection):
+    """One that knows when it was opened."""
+
+    __slots__ = ("opened_at",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.opened_at = time.monotonic()
+
+
+class Transaction:
+    """A transaction under way; services write through it and never commit."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self.connection = connection
+
+    async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
+        """First row of the answer, if any."""
+        return await self.connection.fetchrow(query.sql, *query.arguments(parameters))
+
+    async def value(self, query: Query, **parameters: Any) -> Any:
+        """First column of the first row, or None."""
+        return await self.connection.fetchval(query.sql, *query.arguments(parameters))
+
+
+class Database:
+    """The pool of one worker.
+
+    It opens at the first use that succeeds, so that an API starts while its database is down.
+    """
+
+    def __init__(self, settings: Settings, *, application_name: str, workers: int = 1) -> None:
+        self._settings = settings
+        self._application_name = application_name
+        # Sizes are an instance's; each worker takes its part.
+        self.min_size = math.ceil(settings.db_pool_min / workers)
+        self.max_size = max(self.min_size, settings.db_pool_max // workers)
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+        self._connector: Connector | None = None
+
+    async def open(self) -> asyncpg.Pool:
+        """The pool, opened if it is not yet."""
+        if self._pool is None:
+            async with self._opening:
+                if self._pool is None:
+                    self._pool = await self._connect()
+        return self._pool
+
+    async def close(self) -> None:
+        """Give the connections back; those still busy after five seconds are ended."""
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), timeout=5)
+            except TimeoutError:
+                self._pool.terminate()
+            self._pool = None
+        if self._connector is not None:
+            await self._connector.close_async()
+            self._connector = None
+
+    async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
+        """First row of a read, if any."""
+        arguments = query.arguments(parameters)
+        return await self._read(lambda connection: connection.fetchrow(query.sql, *arguments))
+
+    async def value(self, query: Query, **parameters: Any) -> Any:
+        """First column of a read's first row, or None."""
+        arguments = query.arguments(parameters)
+        return await self._read(lambda connection: connection.fetchval(query.sql, *arguments))
+
+    async def write(self, work: Callable[[Transaction], Awaitable[Result]], *, idempotent: bool = False) -> Result:
+        """Run `work` in a transaction and commit it.
+
+        After a serialization failure or a deadlock it runs again; after a lost connection only if `idempotent`,
+        since the commit may have taken effect.
+        """
+        async for attempt in retrying(idempotent=idempotent):
+            with attempt:
+                async with self._acquire() as connection, connection.transaction():
+                    return await work(Transaction(connection))
+        raise AssertionError  # pragma: no cover  # retrying() returns or raises
+
+    async def _read(self, fetch: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
+        async for attempt in retrying(idempotent=True):
+            with attempt:
+                async with self._acquire() as connection:
+                    return await fetch(connection)
+        raise AssertionError  # pragma: no cover  # retrying() returns or raises
+
+    @asynccontextmanager
+    async def _acquire(self) -> AsyncIterator[asyncpg.Connection]:
+        pool = self._pool or await self.open()
+        async with pool.acquire(timeout=self._settings.db_pool_timeout) as proxy:
+            # It has the connection's methods.
+            yield cast("asyncpg.Connection", proxy)
+            # The pool opens another when it is next needed.
+            if time.monotonic() - cast("Connection", proxy).opened_at > self._settings.db_pool_recycle:
+                await proxy.close()
+
+    async def _connect(self) -> asyncpg.Pool:
+        settings = self._settings
+        options: dict[str, Any] = {
+            "min_size": self.min_size,
+            "max_size": self.max_size,
+            "init": _set_codecs,
+            "reset": _leave_as_it_is,
+            "connection_class": Connection,
+            "command_timeout": settings.request_timeout,
+            "statement_cache_size": 512,
+            "max_cached_statement_lifetime": 0,
+            "server_settings": {
+                "application_name": self._application_name,
+                "timezone": "UTC",
+                # The server gives up when the caller has.
+                "statement_timeout": str(int(settings.request_timeout * 1000)),
+                "idle_in_transaction_session_timeout": str(int(settings.request_timeout * 1000)),
+                "jit": "off",
+            },
+        }
+        if settings.gcp_sql_instance is None:
+            dsn = settings.url.render_as_string(hide_password=False)
+            options |= {"dsn": dsn, "timeout": settings.db_pool_timeout}
+            return await asyncpg.create_pool(**options)
+        options["connect"] = self._connect_to_cloud_sql()
+        return await asyncpg.create_pool(**options)
+
+    def _connect_to_cloud_sql(self) -> Callable[..., Awaitable[asyncpg.Connection]]:
+        settings = self._settings
+        # Lazy: certificates are renewed when a connection needs them, which suits a CPU that sleeps between requests.
+        connector = Connector(refresh_strategy=RefreshStrategy.LAZY, loop=asyncio.get_running_loop())
+        self._connector = connector
+
+        async def connect(*_args: Any, **keywords: Any) -> asyncpg.Connection:
+            login: dict[str, Any] = {"enable_iam_auth": True}
+            if settings.db_password is not None:
+                login = {"password": settings.db_password.get_secret_value()}
+            keywords.pop("loop", None)
+            connection = await connector.connect_async(
+                settings.gcp_sql_instance or "",
+                "asyncpg",
+                user=settings.db_user,
+                db=settings.db_name,
+                ip_type=IPTypes.PRIVATE,
+                timeout=settings.db_pool_timeout,
+                **login,
+                **keywords,
+            )
+            return cast("asyncpg.Connection", connection)
+
+        return connect
+
+
+async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:
+    # Nothing here changes a session beyond its transaction, so asyncpg's RESET ALL would be a round trip for nothing.
+    return
+
+
+async def _set_codecs(connection: asyncpg.Connection) -> None:
+    # JSON passes through as bytes, both ways; jsonb on the wire has a version byte before it.
+    await connection.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda text: b"\x01" + text,
+        decoder=lambda data: data[1:],
+        format="binary",
+    )

@@ -1,0 +1,28 @@
+"""Which failures of the database are worth another try, and how often."""
+
+import asyncpg
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+# PostgreSQL rolled the transaction back and says so: running it again is always right.
+ROLLED_BACK = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+# The connection went away; whether a commit under way took effect is unknown.
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.InternalClientError,
+    ConnectionError,
+)
+ATTEMPTS = 4
+
+
+def retrying(*, idempotent: bool) -> AsyncRetrying:
+    """A few tries with growing, random pauses; after a lost connection only of what may happen twice."""
+    return AsyncRetrying(
+        retry=retry_if_exception_type((*ROLLED_BACK, *LOST) if idempotent else ROLLED_BACK),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.05, max=1),
+        reraise=True,
+    )

@@ -1,0 +1,1 @@
+"""What all systems share: principals, API keys, the audit log."""

@@ -1,0 +1,195 @@
+"""The environment, read once and checked: the only place that looks at it."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from runtime.errors import ConfigurationError
+
+APP_ROLE = "holdfast_app"
+JOBS_ROLE = "holdfast_jobs"
+READONLY_ROLE = "holdfast_readonly"
+GROUP_ROLES = (APP_ROLE, JOBS_ROLE, READONLY_ROLE)
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    # The messages must not repeat the value: it holds a password.
+    try:
+        url = make_url(value.get_secret_value())
+    except ArgumentError:
+        message = "is not a URL; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        raise ValueError(message) from None
+    if url.drivername.partition("+")[0] not in {"postgresql", "postgres"}:
+        message = f"starts with {url.drivername!r}; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        raise ValueError(message)
+    if not url.database:
+        message = "names no database; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        raise ValueError(message)
+    return value
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    if value.get_secret_value().partition("://")[0] not in {"redis", "rediss"}:
+        message = "write redis://… or, with TLS, rediss://…"
+        raise ValueError(message)
+    return value
+
+
+def _archive_url(value: str) -> str:
+    if value.partition("://")[0] not in {"gs", "s3", "file"}:
+        message = "write gs://BUCKET, s3://BUCKET or file:///FOLDER"
+        raise ValueError(message)
+    return value
+
+
+PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+
+
+class Settings(BaseSettings):
+    """What every command needs. Names are the environment's, in lower case.
+
+    Besides the environment, `.holdfast/env` (written by `holdfast up`) and `.env` are read from the
+    working directory; the environment wins.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=(".holdfast/env", ".env"),
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    # Where the database is: one of DATABASE_URL, GCP_SQL_INSTANCE, DB_HOST.
+    database_url: PostgresUrl | None = None
+    gcp_sql_instance: str | None = Field(default=None, pattern=r"^[^:\s]+(:[^:\s]+)?:[^:\s]+:[^:\s]+$")
+    db_host: str | None = None
+    db_port: int = Field(default=5432, ge=1, le=65535)
+    db_name: str = "holdfast"
+    db_user: str | None = None
+    db_password: SecretStr | None = None
+    migration_database_url: PostgresUrl | None = None
+    jobs_database_url: PostgresUrl | None = None
+    db_role_members: Annotated[Mapping[str, tuple[str, ...]], NoDecode] = Field(default_factory=dict)
+
+    # Connections of one instance, split over its workers.
+    db_pool_min: int = Field(default=10, ge=1)
+    db_pool_max: int = Field(default=30, ge=1)
+    db_pool_timeout: float = Field(default=30, gt=0, le=300)
+    db_pool_recycle: float = Field(default=3600, gt=0)
+
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
+    archive_url: Annotated[str, AfterValidator(_archive_url)] | None = None
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    debug: bool = False
+    request_timeout: float = Field(default=30, gt=0, le=300)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_role_members(cls, values: dict[str, object]) -> dict[str, object]:
+        text = values.get("db_role_members")
+        if not isinstance(text, str):
+            return values
+        members: dict[str, tuple[str, ...]] = {}
+        for item in filter(None, (part.strip() for part in text.split(","))):
+            role, _, user = item.partition("=")
+            if role not in GROUP_ROLES or not user:
+                message = f"DB_ROLE_MEMBERS: write ROLE=USER,… with ROLE one of {', '.join(GROUP_ROLES)}"
+                raise ValueError(message)
+            members[role] = (*members.get(role, ()), user)
+        return {**values, "db_role_members": members}
+
+    @model_validator(mode="after")
+    def _one_database(self) -> Self:
+        named = [name for name in ("database_url", "gcp_sql_instance", "db_host") if getattr(self, name) is not None]
+        if not named:
+            message = "DATABASE_URL: not set; set it, or DB_HOST and DB_USER, or GCP_SQL_INSTANCE and DB_USER"
+            raise ValueError(message)
+        if len(named) > 1:
+            first, second = (name.upper() for name in named[:2])
+            message = f"{second}: set together with {first}; keep the one that says where the database is"
+            raise ValueError(message)
+        if self.database_url is None and self.db_user is None:
+            message = f"DB_USER: not set, and {named[0].upper()} needs it"
+            raise ValueError(message)
+        if self.db_pool_min > self.db_pool_max:
+            message = f"DB_POOL_MIN: {self.db_pool_min} is more than DB_POOL_MAX, {self.db_pool_max}"
+            raise ValueError(message)
+        return self
+
+    @property
+    def url(self) -> URL:
+        """Where the database is, as libpq understands it, driver not chosen.
+
+        A Cloud SQL instance is the Auth Proxy's socket; asyncpg uses the connector instead.
+        """
+        if self.database_url is not None:
+            return make_url(self.database_url.get_secret_value()).set(drivername="postgresql")
+        host = f"/cloudsql/{self.gcp_sql_instance}" if self.gcp_sql_instance else self.db_host
+        is_socket = host is not None and host.startswith("/")
+        return URL.create(
+            "postgresql",
+            username=self.db_user,
+            password=self.db_password.get_secret_value() if self.db_password else None,
+            host=None if is_socket else host,
+            port=None if is_socket else self.db_port,
+            database=self.db_name,
+            query={"host": host} if is_socket and host else {},
+        )
+
+    def url_for(self, duty: Literal["migration", "jobs"]) -> URL:
+        """The address with another user's credentials where one is given for the duty."""
+        given = self.migration_database_url if duty == "migration" else self.jobs_database_url
+        return make_url(given.get_secret_value()).set(drivername="postgresql") if given else self.url
+
+    @property
+    def uses_iam_authentication(self) -> bool:
+        """Whether the database is asked in with an access token: a Cloud SQL instance without a password."""
+        return self.gcp_sql_instance is not None and self.db_password is None
+
+
+class ApiSettings(Settings):
+    """What the API and the key commands need besides."""
+
+    # Keys the stored digests of API keys, and signs cursors.
+    secret_key: SecretStr = Field(min_length=32)
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=1, le=65535)
+    # One worker a core.
+    max_workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _a_connection_for_each_worker(self) -> Self:
+        if self.max_workers > self.db_pool_max:
+            message = f"MAX_WORKERS: {self.max_workers} workers cannot share DB_POOL_MAX, {self.db_pool_max}"
+            raise ValueError(message)
+        return self
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load(kind: type[S]) -> S:
+    """Read the settings.
+
+    Raises:
+        ConfigurationError: one line a wrong or missing setting, naming it, without its value.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        lines = [_line(*detail) for detail in ((e["loc"], e["type"], e["msg"]) for e in error.errors())]
+        raise ConfigurationError("\n".join(lines)) from None
+
+
+def _line(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    if not location:
+        return message
+    name = str(location[0]).upper()
+    return f"{name}: not set, and it has no default" if kind == "missing" else f"{name}: {message}"

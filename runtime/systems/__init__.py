@@ -1,0 +1,1 @@
+"""One package a system, with the same file names in each."""

@@ -1,0 +1,1 @@
+"""ARD Intelligence: experiments, campaigns, AI queries, noise and routing."""

@@ -1,0 +1,1 @@
+"""utxoIQ: backfill jobs, feedback on insights, metrics."""
