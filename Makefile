@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-LOCKS := locks/runtime.txt locks/checkout.txt
+# What the container has: the runtime's lock alone. A test puts the wheel into it.
+RUNTIME := $(VENV)/runtime-only
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .PHONY: help install up test demo lint format lock clean
@@ -14,18 +16,24 @@ help: ## Show this
 
 install: $(STAMP) ## Install everything that the checkout needs into .venv
 
-$(STAMP): locks/checkout.txt pyproject.toml runbooks/pyproject.toml
+$(STAMP): checkout-lock.txt pyproject.toml runbooks/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Holdfast needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r locks/checkout.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation -e . -e runbooks
+	$(BIN)/python $(PIP_INSTALL) --require-hashes --no-deps -r checkout-lock.txt
+	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e . -e runbooks
 	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib runtime migrations runbooks || true
+	@touch $@
+
+$(RUNTIME)/.installed: $(STAMP) runtime-lock.txt
+	$(BIN)/python -m venv --clear $(RUNTIME)
+	$(RUNTIME)/bin/python $(PIP_INSTALL) --require-hashes --no-deps -r runtime-lock.txt
+	$(RUNTIME)/bin/python -m compileall -q -j 0 $(RUNTIME)/lib || true
 	@touch $@
 
 up: install ## Run the platform here: PostgreSQL, Valkey, the API; prints its addresses and a key; Ctrl-C stops it
 	@$(BIN)/holdfast up
 
-test: install lint ## Check style, types and imports, then run all tests
+test: install lint $(RUNTIME)/.installed ## Check style, types and imports, then run all tests
 	$(BIN)/pytest -n auto --dist worksteal
 
 demo: install ## Put real data through the platform and show what comes out
@@ -42,8 +50,8 @@ format: install ## Put the code into its form
 	$(BIN)/ruff check --fix .
 
 lock: install ## Renew both locks
-	$(COMPILE) --upgrade -o locks/runtime.txt pyproject.toml
-	$(COMPILE) --upgrade --extra dev --no-emit-package holdfast -o locks/checkout.txt pyproject.toml runbooks/pyproject.toml
+	$(COMPILE) --upgrade -o runtime-lock.txt pyproject.toml
+	$(COMPILE) --upgrade --extra dev --no-emit-package holdfast -o checkout-lock.txt pyproject.toml runbooks/pyproject.toml
 
 clean: ## Remove what `make install` made (not the data in .holdfast)
 	rm -rf $(VENV)
