@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from runtime import __version__, logs, settings
 from runtime.api import errors, health, openapi
@@ -31,7 +32,7 @@ def create_app(loaded: settings.ApiSettings | None = None) -> FastAPI:
         ConfigurationError: a setting is missing or wrong.
     """
     loaded = loaded or settings.load(settings.ApiSettings)
-    logs.configure(loaded.log_level)
+    logs.configure("DEBUG" if loaded.debug else loaded.log_level)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -51,13 +52,16 @@ def create_app(loaded: settings.ApiSettings | None = None) -> FastAPI:
             await app.state.cache.close()
         await database.close()
 
-    app = FastAPI(
+    # Its documentation page takes nothing from other hosts.
+    app = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        static_url="/docs/assets",
         title="Holdfast",
         version=__version__,
         summary="The data of ARD and utxoIQ",
         lifespan=lifespan,
-        redoc_url=None,
-        debug=False,  # even with DEBUG set: a traceback belongs into the log
+        debug=False,  # DEBUG is for the log: a traceback is nobody's answer
     )
     errors.install(app)
     for router in (health.router, ard.router, utxoiq.router):

@@ -9,7 +9,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runtime.problems import MEDIA_TYPE, Unavailable
+from runtime.problems import MEDIA_TYPE, InternalError, Problem, Unavailable
 
 log = structlog.get_logger()
 
@@ -47,6 +47,7 @@ class RequestContext:
                 MutableHeaders(scope=message)[REQUEST_ID] = ident
             await send(message)
 
+        problem: Problem
         try:
             async with asyncio.timeout(self._timeout):
                 await self._app(scope, receive, send_with_id)
@@ -54,17 +55,13 @@ class RequestContext:
             if status:  # the answer has begun, and cannot become another
                 raise
             problem = Unavailable(f"no answer within {self._timeout:g} seconds; send the request again")
-            await send_with_id(
-                {
-                    "type": "http.response.start",
-                    "status": int(problem.status),
-                    "headers": [
-                        (b"content-type", MEDIA_TYPE.encode()),
-                        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
-                    ],
-                }
-            )
-            await send({"type": "http.response.body", "body": problem.document(ident)})
+            await _answer(problem, ident, send_with_id)
+        except Exception as error:
+            if status:
+                raise
+            log.exception("unhandled_error", request_id=ident, error=type(error).__name__)
+            problem = InternalError("the failure is logged under the request's id")
+            await _answer(problem, ident, send_with_id)
         finally:
             log.info(
                 "request",
@@ -74,3 +71,15 @@ class RequestContext:
                 status=status,
                 ms=round((time.perf_counter() - started) * 1000, 2),
             )
+
+
+async def _answer(problem: Problem, ident: str, send: Send) -> None:
+    headers = {"Content-Type": MEDIA_TYPE, **problem.headers}
+    await send(
+        {
+            "type": "http.response.start",
+            "status": int(problem.status),
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": problem.document(ident)})

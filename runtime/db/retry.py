@@ -1,7 +1,13 @@
 """Which failures of the database are worth another try, and how often."""
 
 import asyncpg
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 # PostgreSQL rolled the transaction back and says so: running it again is always right.
 ROLLED_BACK = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
@@ -12,16 +18,26 @@ LOST = (
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
     asyncpg.ConnectionDoesNotExistError,
-    asyncpg.InternalClientError,
+    asyncpg.InterfaceError,
     ConnectionError,
 )
 ATTEMPTS = 4
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection went away."""
+    # The driver's word for a value that it cannot send is an InterfaceError too.
+    return isinstance(error, LOST) and not isinstance(error, ValueError)
+
+
+def _may_repeat(error: BaseException) -> bool:
+    return isinstance(error, ROLLED_BACK) or is_lost(error)
+
+
 def retrying(*, idempotent: bool) -> AsyncRetrying:
     """A few tries with growing, random pauses; after a lost connection only of what may happen twice."""
     return AsyncRetrying(
-        retry=retry_if_exception_type((*ROLLED_BACK, *LOST) if idempotent else ROLLED_BACK),
+        retry=retry_if_exception(_may_repeat) if idempotent else retry_if_exception_type(ROLLED_BACK),
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random_exponential(multiplier=0.05, max=1),
         reraise=True,

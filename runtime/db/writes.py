@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, String, bindparam, cast, func, insert, update
+from sqlalchemy import ColumnElement, String, bindparam, cast, func, insert, update
 
 from runtime.db.base import Base
 from runtime.db.query import Query, View, json_object
@@ -41,7 +41,7 @@ class Writes:
         query = self._inserts.get(names)
         if query is None:
             values = self._values(names, self._on_insert)
-            identity: Column[Any] = self._model.__table__.c.id
+            identity: ColumnElement[Any] = self._model.__table__.c.id
             if "id" not in names and isinstance(identity.type, String):
                 values["id"] = cast(func.uuid7(), String)
             query = Query(insert(self._model).values(values).returning(self._answer))
@@ -52,7 +52,7 @@ class Writes:
         """Set these columns of the row whose key is the parameter `key`."""
         query = self._updates.get(names)
         if query is None:
-            identity: Column[Any] = self._model.__table__.c.id
+            identity: ColumnElement[Any] = self._model.__table__.c.id
             query = Query(
                 update(self._model)
                 .where(identity == bindparam("key", type_=identity.type))

@@ -2,13 +2,16 @@
 
 import json
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, bindparam, insert
 
-from runtime.db.pool import Transaction
 from runtime.db.query import Query
 from runtime.platform.models import AuditEntry
+
+if TYPE_CHECKING:
+    # The commands write entries too, without the API's pool and what it imports.
+    from runtime.db.pool import Transaction
 
 # The database user, for what no API caller asked for.
 SYSTEM = "system"
@@ -36,7 +39,7 @@ def record(
 
 
 async def record_call(
-    tx: Transaction,
+    tx: "Transaction",
     *,
     actor: str,
     principal_id: uuid.UUID,

@@ -1,0 +1,205 @@
+"""A real PostgreSQL a worker, built by the migrations; a fresh database a test, met as the plain application login."""
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import URL, Connection, Engine, text
+
+from runbooks.local.binaries import postgres_programs
+from runbooks.local.ports import free_port
+from runbooks.local.postgres import PostgresServer
+from runtime.api.app import create_app
+from runtime.db.engine import engine_at
+from runtime.db.migrate import migrate
+from runtime.db.pool import Database
+from runtime.jobs.partitions import ensure_partitions
+from runtime.platform.keys import create_key
+from runtime.platform.scopes import ALL_SCOPES
+from runtime.settings import APP_ROLE, JOBS_ROLE, READONLY_ROLE, ApiSettings
+
+# Full of what a URL, SQL or a shell would read as its own.
+PASSWORD = "p@ss:w/rd%20?#[]'\"\\$& ü"
+SECRET = "0123456789abcdef-a-secret-for-tests-only"
+SUBJECT = 'o\'brien "quoted" <é>@example.com'
+LOGINS = {"api_login": APP_ROLE, "jobs_login": JOBS_ROLE, "reader_login": READONLY_ROLE}
+TEMPLATE = "holdfast_template"
+
+
+@dataclass(frozen=True)
+class TestDatabase:
+    """One test's own database, and how each role gets in."""
+
+    __test__ = False
+    server: PostgresServer
+    name: str
+
+    def url(self, login: str | None = None) -> URL:
+        """The address for a login; without one, the superuser's."""
+        url = self.server.url.set(database=self.name)
+        return url if login is None else url.set(username=login, password=PASSWORD)
+
+    def engine(self, login: str | None = None) -> Engine:
+        """A psycopg2 engine."""
+        return engine_at(self.url(login), application_name="test")
+
+    def settings(self, **others: object) -> ApiSettings:
+        """What the API would have: the plain application login."""
+        return settings_of(
+            database_url=as_secret(self.url("api_login")),
+            jobs_database_url=as_secret(self.url("jobs_login")),
+            migration_database_url=as_secret(self.url()),
+            **others,
+        )
+
+
+def as_secret(url: URL) -> SecretStr:
+    """A URL with its password, as a setting holds it."""
+    return SecretStr(url.render_as_string(hide_password=False))
+
+
+def settings_of(**values: object) -> ApiSettings:
+    """Settings from these values and no file."""
+    return ApiSettings(_env_file=None, **{"secret_key": SecretStr(SECRET), "max_workers": 1, **values})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Neither this shell's settings nor the checkout's files reach a test, and no client finds a cloud."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ApiSettings.model_fields:
+            patch.delenv(name.upper(), raising=False)
+        patch.setenv("GCE_METADATA_HOST", "127.0.0.1:1")
+        patch.setenv("NO_GCE_CHECK", "true")
+        patch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+        patch.setenv("CLOUDSDK_CONFIG", str(tmp_path_factory.mktemp("no-gcloud")))
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """This worker's PostgreSQL. Its data need not survive, so nothing waits for the disk."""
+    folder = tmp_path_factory.mktemp("postgres")
+    postgres = PostgresServer(
+        programs=postgres_programs(),
+        data=folder / "data",
+        log=folder / "log",
+        port=free_port(),
+        password=PASSWORD,
+        settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"},
+    )
+    postgres.init()
+    postgres.start()
+    postgres.wait_ready()
+    yield postgres
+    postgres.stop()
+
+
+@pytest.fixture(scope="session")
+def template(server: PostgresServer) -> str:
+    """A database at head with its partitions, to copy from, and the logins as an operator would make them."""
+    with autocommit(server.url) as connection:
+        for login in LOGINS:
+            connection.execute(text(f"CREATE ROLE {login} LOGIN PASSWORD '{PASSWORD.replace(chr(39), chr(39) * 2)}'"))
+        connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
+    database = TestDatabase(server, TEMPLATE)
+    migrate(database.settings(db_role_members={role: (login,) for login, role in LOGINS.items()}))
+    jobs = database.engine("jobs_login")
+    ensure_partitions(jobs)
+    jobs.dispose()
+    return TEMPLATE
+
+
+class autocommit:  # noqa: N801  # used as a function
+    """A connection outside transactions, for CREATE DATABASE."""
+
+    def __init__(self, url: URL) -> None:
+        self._engine = engine_at(url, application_name="test").execution_options(isolation_level="AUTOCOMMIT")
+
+    def __enter__(self) -> Connection:
+        self._connection = self._engine.connect()
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+        self._engine.dispose()
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def make_database(server: PostgresServer) -> Iterator[Callable[..., TestDatabase]]:
+    """Makes databases that end with the test: empty ones, or copies of a template."""
+    made: list[str] = []
+
+    def make(template: str = "template0") -> TestDatabase:
+        name = f"test_{next(_numbers)}"
+        with autocommit(server.url) as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        made.append(name)
+        return TestDatabase(server, name)
+
+    yield make
+    with autocommit(server.url) as connection:
+        for name in made:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def database(make_database: Callable[..., TestDatabase], template: str) -> TestDatabase:
+    """A database at head, empty but for its partitions."""
+    return make_database(template)
+
+
+@pytest.fixture
+async def db(database: TestDatabase) -> AsyncIterator[Database]:
+    """The API's pool, as the plain application login."""
+    pool = Database(database.settings(db_pool_min=1), application_name="test")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def make_key(database: TestDatabase) -> Callable[..., str]:
+    """Makes API keys, as the jobs login."""
+
+    def make(*scopes: str, subject: str = SUBJECT, **options: object) -> str:
+        engine = database.engine("jobs_login")
+        with engine.begin() as connection:
+            issued = create_key(connection, secret=SECRET, subject=subject, scopes=scopes or ALL_SCOPES, **options)
+        engine.dispose()
+        return issued.key
+
+    return make
+
+
+@pytest.fixture
+async def make_client(database: TestDatabase) -> AsyncIterator[Callable[..., httpx.AsyncClient]]:
+    """Makes clients of one application in this process; nothing is mocked behind it."""
+    app = create_app(database.settings(db_pool_min=1))
+    clients: list[httpx.AsyncClient] = []
+    async with app.router.lifespan_context(app):
+
+        def make(key: str | None = None) -> httpx.AsyncClient:
+            client = httpx.AsyncClient(
+                transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+                base_url="http://holdfast.test",
+                headers={"X-API-Key": key} if key else {},
+            )
+            clients.append(client)
+            return client
+
+        yield make
+        for client in clients:
+            await client.aclose()
+
+
+@pytest.fixture
+def client(make_client: Callable[..., httpx.AsyncClient], make_key: Callable[..., str]) -> httpx.AsyncClient:
+    """A client with a key that has every scope."""
+    return make_client(make_key())
