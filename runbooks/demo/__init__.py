@@ -1,0 +1,1 @@
+"""`holdfast demo`: real input through the running platform, and what came out, claim by claim."""
