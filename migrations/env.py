@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from runtime.db.engine import make_engine
 from runtime.db.locks import alone
 from runtime.db.metadata import metadata
-from runtime.db.roles import become_owner, ensure_roles, may_become_owner
+from runtime.db.roles import OWNER_ROLE, become_owner, ensure_roles, may_migrate
 from runtime.settings import Settings, load
 
 # A migration that waits for a lock blocks everyone behind it: better to fail and be tried again.
@@ -27,7 +27,7 @@ def include_name(name: str | None, kind: str, _parents: object) -> bool:
 def migrate_online(connection: Connection) -> None:
     """Run what was asked for on one connection."""
     with alone(connection):
-        if not may_become_owner(connection):
+        if not may_migrate(connection):
             ensure_roles(connection)
         become_owner(connection)
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
@@ -55,9 +55,16 @@ def run() -> None:
     """Offline: print the SQL. Online: on the caller's connection, or on one of our own."""
     if context.is_offline_mode():
         context.configure(
-            dialect_name="postgresql", target_metadata=metadata, literal_binds=True, transaction_per_migration=True
+            dialect_name="postgresql",
+            # Or each percent sign would be printed twice, as psycopg2 wants it.
+            dialect_opts={"paramstyle": "named"},
+            target_metadata=metadata,
+            literal_binds=True,
+            transaction_per_migration=True,
         )
         with context.begin_transaction():
+            # As online: what is made belongs to the owner, whoever runs the script.
+            context.execute(f"SET ROLE {OWNER_ROLE}")
             context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
             context.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
             context.run_migrations()

@@ -4,8 +4,10 @@ import sys
 from importlib.metadata import entry_points
 
 import typer
+from sqlalchemy.exc import DBAPIError
 
 from runtime.commands import database, keys, serve
+from runtime.db.migrate import first_line
 from runtime.errors import HoldfastError
 
 app = typer.Typer(name="holdfast", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -25,8 +27,14 @@ def main() -> None:
     try:
         app()
     except HoldfastError as error:
-        print(f"holdfast: {error}", file=sys.stderr)  # noqa: T201  # it is a command line
-        sys.exit(1)
+        _refuse(str(error))
+    except DBAPIError as error:
+        _refuse(f"the database: {first_line(error)}")
+
+
+def _refuse(line: str) -> None:
+    print(f"holdfast: {line}", file=sys.stderr)  # noqa: T201  # it is a command line
+    sys.exit(1)
 
 
 def console() -> None:

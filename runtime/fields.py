@@ -4,9 +4,21 @@ import datetime as dt
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, Strict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    Strict,
+    StringConstraints,
+)
 
 INT4_MAX = 2_147_483_647
+# No data are nested deeper, and neither Python nor PostgreSQL comes near the end of its stack.
+MAX_DEPTH = 100
 
 
 class Input(BaseModel):
@@ -64,22 +76,72 @@ def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
     except ValueError:
         message = "must not contain NaN or an infinity"
     else:
-        if "\\u0000" not in text:
+        # Most documents have fewer brackets altogether.
+        if text.count("{") + text.count("[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+            message = "is nested too deeply"
+        elif "\\u0000" in text.replace(r"\\", ""):
+            message = "must not contain a NUL character"
+        else:
             return value
-        message = "must not contain a NUL character"
+    raise ValueError(message)
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [item for items in inner for item in items]
+    return any(isinstance(item, dict | list) for item in level)
+
+
+def _path_part(value: str) -> str:
+    if "/" in value or value in {".", ".."}:
+        message = "must not contain a slash, nor be a dot or two: it is a part of the path"
+        raise ValueError(message)
+    return value
+
+
+# The driver takes the calendar's ends for infinities.
+_INFINITIES = (dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC))
+
+
+def _written_out(value: Any) -> Any:
+    # Numbers and texts of digits would be read as Unix time, of which the documentation says nothing.
+    if isinstance(value, dt.datetime) or (isinstance(value, str) and not value.lstrip("+-").replace(".", "").isdigit()):
+        return value
+    message = "must be a date and time with its offset, as in 2026-01-15T14:00:00Z"
+    raise ValueError(message)
+
+
+def _storable_moment(value: dt.datetime) -> dt.datetime:
+    try:
+        moment = value.astimezone(dt.UTC)
+    except OverflowError:
+        pass
+    else:
+        if moment not in _INFINITIES:
+            return moment
+    message = "is beyond the moments that can be stored"
     raise ValueError(message)
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000), AfterValidator(_storable_text)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_storable_text)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_identifier)]
+# Of what has a path of its own.
+NewIdentifier = Annotated[Identifier, AfterValidator(_path_part)]
 ShortIdentifier = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_identifier)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=50), AfterValidator(_identifier)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable_json)]
 # JSON has numbers: a string that looks like one is a mistake.
 Number = Annotated[FiniteFloat, Strict()]
 Count = Annotated[int, Strict(), Field(ge=0, le=INT4_MAX)]
-Moment = Annotated[AwareDatetime, Field(examples=["2026-01-15T14:00:00Z"])]
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_written_out),
+    AfterValidator(_storable_moment),
+    Field(examples=["2026-01-15T14:00:00Z"]),
+]
 
 
 def utc_now() -> dt.datetime:

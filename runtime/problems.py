@@ -1,7 +1,8 @@
 """What goes wrong for a caller, as RFC 9457 problem documents. Each class documents itself in OpenAPI."""
 
+import json
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, Field
 
@@ -43,6 +44,11 @@ class Problem(Exception):  # noqa: N818  # RFC 9457 calls it a problem
         self.errors = errors
         self.headers = headers or {}
 
+    @classmethod
+    def of(cls, *, field: str, message: str) -> Self:
+        """A problem with one field."""
+        return cls(f"{field}: {message}", errors=[FieldError(field=field, message=message)])
+
     def document(self, request_id: str) -> bytes:
         """The body of the answer."""
         return (
@@ -65,11 +71,6 @@ class InvalidInput(Problem):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "invalid-input"
     title = "The request has fields that cannot be accepted"
-
-    @classmethod
-    def of(cls, *, field: str, message: str) -> "InvalidInput":
-        """A problem with one field."""
-        return cls(f"{field}: {message}", errors=[FieldError(field=field, message=message)])
 
 
 class InvalidCursor(InvalidInput):
@@ -180,10 +181,15 @@ def documented(
     kind: type[BaseModel], example: dict[str, Any] | list[Any], *problems: type[Problem], status: int = HTTPStatus.OK
 ) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's responses of a guarded operation: its answer with an example, and the problems that it can have."""
-    answer = {
+    always = (Unauthenticated, Forbidden, InvalidInput, Unavailable)
+    return {int(status): documented_answer(kind, example), **responses(*always, *problems)}
+
+
+def documented_answer(kind: type[BaseModel], example: dict[str, Any] | list[Any]) -> dict[str, Any]:
+    """OpenAPI's entry for one answer."""
+    return {
         "model": kind,
         "description": (kind.__doc__ or "").strip(),
-        "content": {"application/json": {"example": example}},
+        # As text, since FastAPI leaves nulls out of examples; `runtime.api.openapi` reads it.
+        "content": {"application/json": {"example": json.dumps(example)}},
     }
-    always = (Unauthenticated, Forbidden, InvalidInput, Unavailable)
-    return {int(status): answer, **responses(*always, *problems)}

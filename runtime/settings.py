@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,13 +16,15 @@ APP_ROLE = "holdfast_app"
 JOBS_ROLE = "holdfast_jobs"
 READONLY_ROLE = "holdfast_readonly"
 GROUP_ROLES = (APP_ROLE, JOBS_ROLE, READONLY_ROLE)
+MOST_WORKERS = 64
 
 
 def _postgres_url(value: SecretStr) -> SecretStr:
     # The messages must not repeat the value: it holds a password.
     try:
         url = make_url(value.get_secret_value())
-    except ArgumentError:
+    except (ArgumentError, ValueError):
+        # ValueError: a port that is no number, and may be a password whose user is missing.
         message = "is not a URL; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
         raise ValueError(message) from None
     if url.drivername.partition("+")[0] not in {"postgresql", "postgres"}:
@@ -34,8 +37,14 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
-    if value.get_secret_value().partition("://")[0] not in {"redis", "rediss"}:
-        message = "write redis://… or, with TLS, rediss://…"
+    message = "is not a URL; write redis://HOST:PORT or, with TLS, rediss://HOST:PORT"
+    try:
+        url = urlsplit(value.get_secret_value())
+        is_complete = url.scheme in {"redis", "rediss"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        # Its words repeat a port that is no number, and may be a password.
+        raise ValueError(message) from None
+    if not is_complete:
         raise ValueError(message)
     return value
 
@@ -87,7 +96,7 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     debug: bool = False
-    request_timeout: float = Field(default=30, gt=0, le=300)
+    request_timeout: float = Field(default=30, ge=0.1, le=300)
 
     @model_validator(mode="before")
     @classmethod
@@ -130,16 +139,18 @@ class Settings(BaseSettings):
         """
         if self.database_url is not None:
             return make_url(self.database_url.get_secret_value()).set(drivername="postgresql")
-        host = f"/cloudsql/{self.gcp_sql_instance}" if self.gcp_sql_instance else self.db_host
-        is_socket = host is not None and host.startswith("/")
+        host = f"/cloudsql/{self.gcp_sql_instance}" if self.gcp_sql_instance else self.db_host or ""
+        # The port is part of a socket's name; the Auth Proxy's is always the default's.
+        port = 5432 if self.gcp_sql_instance else self.db_port
+        is_socket = host.startswith("/")
         return URL.create(
             "postgresql",
             username=self.db_user,
             password=self.db_password.get_secret_value() if self.db_password else None,
             host=None if is_socket else host,
-            port=None if is_socket else self.db_port,
+            port=None if is_socket else port,
             database=self.db_name,
-            query={"host": host} if is_socket and host else {},
+            query={"host": host, "port": str(port)} if is_socket else {},
         )
 
     def url_for(self, duty: Literal["migration", "jobs"]) -> URL:
@@ -160,11 +171,15 @@ class ApiSettings(Settings):
     secret_key: SecretStr = Field(min_length=32)
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
-    # One worker a core.
-    max_workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=64)
+    # One worker a core, as far as the connections reach.
+    max_workers: int = Field(
+        default_factory=lambda: min(len(os.sched_getaffinity(0)), MOST_WORKERS), ge=1, le=MOST_WORKERS
+    )
 
     @model_validator(mode="after")
     def _a_connection_for_each_worker(self) -> Self:
+        if "max_workers" not in self.model_fields_set:
+            self.max_workers = min(self.max_workers, self.db_pool_max)
         if self.max_workers > self.db_pool_max:
             message = f"MAX_WORKERS: {self.max_workers} workers cannot share DB_POOL_MAX, {self.db_pool_max}"
             raise ValueError(message)

@@ -38,6 +38,9 @@ BEGIN
         partition_name := to_char(first, '"system_metrics_"YYYY_MM');
         CONTINUE WHEN to_regclass(partition_name) IS NOT NULL;
         next := first + interval '1 month';
+        -- Writers wait here, before they choose a partition: one that had chosen the default would be refused after the
+        -- attachment. Readers do not.
+        LOCK TABLE ONLY system_metrics IN SHARE ROW EXCLUSIVE MODE;
         -- Nobody may add to the default partition between the move and the attachment.
         LOCK TABLE system_metrics_default IN ACCESS EXCLUSIVE MODE;
         EXECUTE format('CREATE TABLE %I (LIKE system_metrics INCLUDING ALL)', partition_name);
@@ -67,7 +70,7 @@ def upgrade() -> None:
             "progress_percentage",
             sa.Float(precision=53),
             sa.Computed(
-                "100.0::double precision * (current_block::bigint - start_block + 1) / (end_block::bigint - start_block + 1)",
+                "100.0::double precision * (current_block::bigint - start_block + 1) / greatest(end_block::bigint - start_block + 1, 1)",
                 persisted=True,
             ),
             nullable=False,

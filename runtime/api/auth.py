@@ -92,21 +92,21 @@ class KeyRing:
             raise Unauthenticated(message)
         expires, caller = self._known.get(text, (0.0, None))
         if expires < time.monotonic():
-            caller = await self._look_up(text)
+            token = tokens.parse(text)
+            caller = await self._look_up(token) if token else None
             if len(self._known) >= CACHE_SIZE:
                 self._known.clear()
-            self._known[text] = (time.monotonic() + CACHE_SECONDS, caller)
+            # What is not a key may be of any length, and is not remembered.
+            if token:
+                self._known[text] = (time.monotonic() + CACHE_SECONDS, caller)
         if caller is None:
             message = "the API key is malformed, unknown, revoked or expired"
             raise Unauthenticated(message)
         return caller
 
-    async def _look_up(self, text: str) -> Caller | None:
-        token = tokens.parse(text)
-        if token is None:
-            return None
+    async def _look_up(self, token: tokens.Token) -> Caller | None:
         row = await self._db.row(_FIND, prefix=token.prefix)
-        if row is None or not hmac.compare_digest(row["digest"], tokens.digest(text, secret=self._secret)):
+        if row is None or not hmac.compare_digest(row["digest"], tokens.digest(token.text, secret=self._secret)):
             return None
         await self._touch(row)
         return Caller(row["principal_id"], row["subject"], frozenset(row["scopes"]))

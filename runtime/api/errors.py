@@ -108,7 +108,9 @@ async def _constraint(request: Request, error: Exception) -> Response:
     assert isinstance(error, asyncpg.IntegrityConstraintViolationError)  # noqa: S101  # registered for it alone
     table, constraint = error.table_name or "", error.constraint_name or ""
     if isinstance(error, asyncpg.UniqueViolationError):
-        return answer(request, problems.AlreadyExists("id: a row with this id exists; choose another or leave it out"))
+        return answer(
+            request, problems.AlreadyExists.of(field="id", message="is taken; choose another or leave it out")
+        )
     if isinstance(error, asyncpg.ForeignKeyViolationError):
         field = constraint.removeprefix(f"fk_{table}_")
         return answer(request, problems.InvalidInput.of(field=field, message="refers to something that does not exist"))

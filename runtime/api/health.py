@@ -13,6 +13,7 @@ from runtime.cache import Cache
 from runtime.db import revisions
 from runtime.db.query import Query
 from runtime.fields import Output
+from runtime.problems import documented_answer
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -42,13 +43,30 @@ class Readiness(Output):
     cache: Dependency
 
 
-@router.get("/live", responses={200: {"model": Liveness}})
+_READY = {
+    "status": "degraded",
+    "database": {"ok": True, "detail": "answers"},
+    "schema": {"ok": True, "detail": "at 0003"},
+    "cache": {"ok": False, "detail": "not configured; answers come from the database"},
+}
+_NOT_READY = {
+    **_READY,
+    "status": "unavailable",
+    "database": {"ok": False, "detail": "does not answer (ConnectionRefusedError)"},
+    "schema": {"ok": False, "detail": "unknown while the database does not answer"},
+}
+
+
+@router.get("/live", responses={200: documented_answer(Liveness, {"status": "ok"})})
 async def live() -> Response:
     """Say that the process answers."""
     return json_response(b'{"status":"ok"}')
 
 
-@router.get("/ready", responses={200: {"model": Readiness}, 503: {"model": Readiness, "description": "Not ready"}})
+@router.get(
+    "/ready",
+    responses={200: documented_answer(Readiness, _READY), 503: documented_answer(Readiness, _NOT_READY)},
+)
 async def ready(request: Request) -> Response:
     """Ask each dependency, with a deadline."""
     (db, schema), cache = await asyncio.gather(_database(request), _cache(request.app.state.cache))

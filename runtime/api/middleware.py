@@ -8,6 +8,7 @@ import uuid
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from runtime.problems import MEDIA_TYPE, InternalError, Problem, Unavailable
 
@@ -50,7 +51,9 @@ class RequestContext:
         problem: Problem
         try:
             async with asyncio.timeout(self._timeout):
-                await self._app(scope, receive, send_with_id)
+                # Every line that the request leaves in the log has its id.
+                with bound_contextvars(request_id=ident):
+                    await self._app(scope, receive, send_with_id)
         except TimeoutError:
             if status:  # the answer has begun, and cannot become another
                 raise

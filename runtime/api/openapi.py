@@ -1,5 +1,6 @@
 """The OpenAPI document: FastAPI's, with the security scheme and only statuses that can happen."""
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -29,9 +30,12 @@ def install(app: FastAPI) -> None:
 
 
 def _tidy(operation: dict[str, Any]) -> None:
-    """Problems are of their own media type, and FastAPI's 422 is not ours."""
+    """Problems are of their own media type, FastAPI's 422 is not ours, and examples have their nulls."""
     for status, response in list(operation["responses"].items()):
         content = response.get("content", {})
+        for described in content.values():
+            if "example" in described:
+                described["example"] = json.loads(described["example"])
         schema = content.get("application/json", {}).get("schema", {}).get("$ref", "")
         if schema.endswith("/HTTPValidationError"):
             del operation["responses"][status]

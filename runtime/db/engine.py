@@ -4,8 +4,10 @@ from typing import Any, Literal
 
 import google.auth
 import google.auth.transport.requests
+from google.auth.exceptions import GoogleAuthError
 from sqlalchemy import URL, Engine, create_engine, event
 
+from runtime.errors import ConfigurationError
 from runtime.settings import Settings
 
 CONNECT_SECONDS = 10
@@ -15,8 +17,10 @@ LOGIN_SCOPE = "https://www.googleapis.com/auth/sqlservice.login"
 
 def make_engine(settings: Settings, *, application_name: str, duty: Literal["migration", "jobs"]) -> Engine:
     """An engine for one command, with the user that the duty has where one is set."""
-    engine = engine_at(settings.url_for(duty), application_name=application_name)
-    if settings.uses_iam_authentication:
+    url = settings.url_for(duty)
+    engine = engine_at(url, application_name=application_name)
+    # A duty's own URL may bring a password.
+    if settings.uses_iam_authentication and url.password is None:
         event.listen(engine, "do_connect", _use_access_token)
     return engine
 
@@ -42,6 +46,13 @@ def engine_at(url: URL, *, application_name: str) -> Engine:
 
 
 def _use_access_token(_dialect: Any, _record: Any, _args: list[Any], keywords: dict[str, Any]) -> None:
-    credentials, _project = google.auth.default(scopes=[LOGIN_SCOPE])
-    credentials.refresh(google.auth.transport.requests.Request())  # type: ignore[no-untyped-call]  # google-auth leaves it untyped
+    try:
+        credentials, _project = google.auth.default(scopes=[LOGIN_SCOPE])
+        credentials.refresh(google.auth.transport.requests.Request())  # type: ignore[no-untyped-call]  # google-auth leaves it untyped
+    except GoogleAuthError as error:
+        message = (
+            f"GCP_SQL_INSTANCE without DB_PASSWORD logs in with Google's credentials, which do not work: {error}; "
+            "mend them (gcloud auth application-default login), or set DB_PASSWORD"
+        )
+        raise ConfigurationError(message) from None
     keywords["password"] = credentials.token

@@ -5,14 +5,20 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import asyncpg
-from google.cloud.sql.connector import Connector, IPTypes, RefreshStrategy
+import structlog
+from asyncpg.connection import LoggedQuery
 
 from runtime.db.query import Query
 from runtime.db.retry import retrying
 from runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from runtime.db.cloud import CloudSql
+
+log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
@@ -64,11 +70,11 @@ class Database:
         self._settings = settings
         self._application_name = application_name
         # Sizes are an instance's; each worker takes its part.
-        self.min_size = math.ceil(settings.db_pool_min / workers)
-        self.max_size = max(self.min_size, settings.db_pool_max // workers)
+        self.max_size = max(1, settings.db_pool_max // workers)
+        self.min_size = min(math.ceil(settings.db_pool_min / workers), self.max_size)
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
-        self._connector: Connector | None = None
+        self._cloud_sql: CloudSql | None = None
 
     async def open(self) -> asyncpg.Pool:
         """The pool, opened if it is not yet."""
@@ -86,9 +92,9 @@ class Database:
             except TimeoutError:
                 self._pool.terminate()
             self._pool = None
-        if self._connector is not None:
-            await self._connector.close_async()
-            self._connector = None
+        if self._cloud_sql is not None:
+            await self._cloud_sql.close()
+            self._cloud_sql = None
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
         """First row of a read, if any."""
@@ -129,12 +135,25 @@ class Database:
             if time.monotonic() - cast("Connection", proxy).opened_at > self._settings.db_pool_recycle:
                 await proxy.close()
 
+    async def _prepare(self, connection: asyncpg.Connection) -> None:
+        # JSON passes through as bytes, both ways; jsonb on the wire has a version byte before it.
+        await connection.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
+        await connection.set_type_codec(
+            "jsonb",
+            schema="pg_catalog",
+            encoder=lambda text: b"\x01" + text,
+            decoder=lambda data: data[1:],
+            format="binary",
+        )
+        if self._settings.debug:
+            connection.add_query_logger(_log_statement)
+
     async def _connect(self) -> asyncpg.Pool:
         settings = self._settings
         options: dict[str, Any] = {
             "min_size": self.min_size,
             "max_size": self.max_size,
-            "init": _set_codecs,
+            "init": self._prepare,
             "reset": _leave_as_it_is,
             "connection_class": Connection,
             "command_timeout": settings.request_timeout,
@@ -153,33 +172,13 @@ class Database:
             dsn = settings.url.render_as_string(hide_password=False)
             options |= {"dsn": dsn, "timeout": settings.db_pool_timeout}
             return await asyncpg.create_pool(**options)
-        options["connect"] = self._connect_to_cloud_sql()
-        return await asyncpg.create_pool(**options)
+        if self._cloud_sql is None:
+            # Its libraries take a while to import, which nobody else should wait for.
+            from runtime.db.cloud import CloudSql  # noqa: PLC0415
 
-    def _connect_to_cloud_sql(self) -> Callable[..., Awaitable[asyncpg.Connection]]:
-        settings = self._settings
-        # Lazy: certificates are renewed when a connection needs them, which suits a CPU that sleeps between requests.
-        connector = Connector(refresh_strategy=RefreshStrategy.LAZY, loop=asyncio.get_running_loop())
-        self._connector = connector
-
-        async def connect(*_args: Any, **keywords: Any) -> asyncpg.Connection:
-            login: dict[str, Any] = {"enable_iam_auth": True}
-            if settings.db_password is not None:
-                login = {"password": settings.db_password.get_secret_value()}
-            keywords.pop("loop", None)
-            connection = await connector.connect_async(
-                settings.gcp_sql_instance or "",
-                "asyncpg",
-                user=settings.db_user,
-                db=settings.db_name,
-                ip_type=IPTypes.PRIVATE,
-                timeout=settings.db_pool_timeout,
-                **login,
-                **keywords,
-            )
-            return cast("asyncpg.Connection", connection)
-
-        return connect
+            # One, however often the opening fails: it holds sessions and keys.
+            self._cloud_sql = CloudSql(settings)
+        return await asyncpg.create_pool(connect=self._cloud_sql.connect, **options)
 
 
 async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:
@@ -187,13 +186,7 @@ async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:
     return
 
 
-async def _set_codecs(connection: asyncpg.Connection) -> None:
-    # JSON passes through as bytes, both ways; jsonb on the wire has a version byte before it.
-    await connection.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
-    await connection.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        encoder=lambda text: b"\x01" + text,
-        decoder=lambda data: data[1:],
-        format="binary",
-    )
+def _log_statement(record: LoggedQuery) -> None:
+    # Without its values: they are users' data.
+    error = type(record.exception).__name__ if record.exception else None
+    log.debug("statement", sql=record.query, ms=round(record.elapsed * 1000, 2), error=error)

@@ -3,11 +3,14 @@
 import functools
 import io
 import re
+import warnings
 from importlib.util import find_spec
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
 
 from runtime.errors import PreflightError
 
@@ -34,11 +37,13 @@ def head() -> str:
     """
     script = ScriptDirectory.from_config(alembic_config())
     try:
-        heads = script.get_heads()
-        # Walks the chain, and so meets a down_revision that does not exist.
-        list(script.walk_revisions())
-    except KeyError as error:
-        message = f"a migration names the down_revision {error}, which no migration has; correct it to an existing one"
+        with warnings.catch_warnings():
+            # Alembic only warns of a down_revision that no migration has, and of an id that two have.
+            warnings.simplefilter("error", UserWarning)
+            heads = script.get_heads()
+            list(script.walk_revisions())
+    except (KeyError, UserWarning, RevisionError, CommandError) as error:
+        message = f"the migrations are no chain: {str(error).rstrip('.')}; correct the revision that this names"
         raise PreflightError(message) from None
     if len(heads) != 1:
         message = f"the migrations end in {len(heads)} heads ({', '.join(heads)}); merge them into one chain"

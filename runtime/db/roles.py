@@ -56,13 +56,24 @@ def ensure_roles(connection: Connection) -> None:
     if not may_become_owner(connection):
         connection.execute(text(f"GRANT {OWNER_ROLE} TO CURRENT_USER"))
     connection.execute(text(f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER_ROLE}"))
-    connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+    # Here and not with the other grants: the schema is the database owner's, not our owner's.
+    groups = ", ".join(GROUP_ROLES)
+    connection.execute(text(f"REVOKE CREATE ON SCHEMA public FROM PUBLIC, {groups}"))
+    connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {groups}"))
 
 
 def may_become_owner(connection: Connection) -> bool:
     """Whether the roles are there and this user is a member of the owner."""
     # to_regrole is null for a role that is not there, and so is the answer.
     return bool(connection.scalar(text(f"SELECT pg_has_role(current_user, to_regrole('{OWNER_ROLE}'), 'SET')")))
+
+
+def may_migrate(connection: Connection) -> bool:
+    """Whether this user may become the owner, and the owner make tables in this database."""
+    # Roles are the server's and stay when a second database is made; privileges are the database's.
+    return may_become_owner(connection) and bool(
+        connection.scalar(text(f"SELECT has_schema_privilege('{OWNER_ROLE}', 'public', 'CREATE')"))
+    )
 
 
 def become_owner(connection: Connection) -> None:
@@ -90,7 +101,6 @@ def ensure_extensions(connection: Connection) -> list[str]:
 def ensure_grants(connection: Connection) -> None:
     """Set the group roles' privileges to exactly `GRANTS` and `FUNCTION_GRANTS`. Run as the owner."""
     roles = ", ".join(GROUP_ROLES)
-    connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {roles}"))
     for table, grants in GRANTS.items():
         connection.execute(text(f"REVOKE ALL ON {table} FROM PUBLIC, {roles}"))
         for role, privileges in grants.items():
@@ -102,7 +112,8 @@ def ensure_grants(connection: Connection) -> None:
 
 def ensure_members(connection: Connection, members: Mapping[str, Sequence[str]]) -> None:
     """Make each login a member of its group role. Run as the user who made the roles."""
-    quote = connection.dialect.identifier_preparer.quote
     for role, users in members.items():
         for user in users:
-            connection.execute(text(f"GRANT {role} TO {quote(user)}"))
+            # text() reads a colon as a parameter's.
+            name = user.replace('"', '""').replace(":", r"\:")
+            connection.execute(text(f'GRANT {role} TO "{name}"'))

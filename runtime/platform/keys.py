@@ -167,6 +167,10 @@ def rotate_key(connection: Connection, *, secret: str, key: str, overlap: dt.tim
 
 def _prefix(key: str) -> str:
     token = tokens.parse(key)
+    if token is None and key.startswith("hf_"):
+        # Not repeated: all but one of its characters may be right.
+        message = "key: mistyped, its checksum does not fit; or name it by its prefix, which `holdfast keys list` shows"
+        raise KeyManagementError(message)
     return token.prefix if token else key
 
 

@@ -41,7 +41,7 @@ async def log_ai_query(
     now = utc_now()
     values = {name: value for name, value in fields.items() if value is not None}
     values |= _totals(values)
-    cost = prices.cost(_usages(values), now.date())
+    cost = prices.cost(_usages(values, selected_model), now.date())
     if cost is not None:
         values |= {"estimated_cost_usd": cost.usd, "price_version": cost.price_version}
     values |= {"query_text": query_text, "selected_model": selected_model, "created_at": now, "created_by": created_by}
@@ -61,12 +61,12 @@ def _totals(values: dict[str, Any]) -> dict[str, int]:
     return totals
 
 
-def _usages(values: dict[str, Any]) -> dict[ModelTier, Usage]:
+def _usages(values: dict[str, Any], selected: ModelTier) -> dict[ModelTier, Usage]:
     """What each model that answered has used: one that left any trace, and the selected one anyway."""
     return {
         tier: Usage(values.get(f"{tier}_input_tokens"), values.get(f"{tier}_output_tokens"))
         for tier in ModelTier
-        if any(name.startswith(f"{tier}_") for name in values)
+        if tier == selected or any(name.startswith(f"{tier}_") for name in values)
     }
 
 

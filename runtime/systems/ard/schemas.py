@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from runtime.fields import Count, Identifier, Input, JsonObject, Listed, Name, Number, Output, Text
+from runtime.fields import Count, Identifier, Input, JsonObject, Listed, Name, NewIdentifier, Number, Output, Text
 from runtime.systems.ard.vocabulary import ExperimentStatus, Method, ModelTier, NoiseMethod, Objective
 
-ResultUri = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://\S+$", max_length=512)]
+ResultUri = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://[^\s\x00]+$", max_length=512)]
 Latency = Annotated[Number, Field(ge=0)]
 Measurements = Annotated[list[Number], Field(min_length=2, max_length=1000)]
 
@@ -24,7 +24,7 @@ def refuse_null(model: Input, *names: str) -> None:
 class ExperimentCreate(Input):
     """An experiment to record, planned or already finished."""
 
-    id: Identifier | None = Field(default=None, description="Made by the platform when left out.")
+    id: NewIdentifier | None = Field(default=None, description="Made by the platform when left out.")
     name: Name | None = Field(default=None, description="The id when left out.")
     description: Text | None = None
     status: ExperimentStatus = ExperimentStatus.PENDING
@@ -81,7 +81,7 @@ class Experiment(ExperimentSummary):
 class RunCreate(Input):
     """A campaign to begin."""
 
-    id: Identifier | None = Field(default=None, description="Made by the platform when left out.")
+    id: NewIdentifier | None = Field(default=None, description="Made by the platform when left out.")
     name: Name | None = Field(default=None, description="The id when left out.")
     description: Text | None = None
     method: Method = Field(examples=["bayesian_optimization"])
@@ -134,7 +134,7 @@ class Run(RunSummary):
 class AiQueryCreate(Input):
     """A question that was put to the models. It is priced when input and output tokens of each answer are known."""
 
-    id: Identifier | None = Field(default=None, description="Made by the platform when left out.")
+    id: NewIdentifier | None = Field(default=None, description="Made by the platform when left out.")
     query_text: Text = Field(examples=["Design the next experiment to maximise yield"])
     context: JsonObject = Field(default_factory=dict)
     flash_response: JsonObject | None = None
@@ -255,7 +255,7 @@ Pilot = Annotated[ByReplicates | ByResiduals | BySequence, Field(discriminator="
 class NoiseEstimateCreate(Input):
     """Pilot data, from which the platform computes the estimate."""
 
-    id: Identifier | None = Field(default=None, description="Made by the platform when left out.")
+    id: NewIdentifier | None = Field(default=None, description="Made by the platform when left out.")
     optimization_run_id: Identifier | None = None
     pilot: Pilot = Field(
         examples=[{"method": "replicate_pooled", "pilot_data": {"replicates": [[0.81, 0.84, 0.79], [0.9, 0.93, 0.88]]}}]
@@ -280,7 +280,7 @@ class NoiseEstimate(Output):
 class RoutingDecisionCreate(Input):
     """What to decide by: a stored noise estimate, or pilot data from which one is made and stored."""
 
-    id: Identifier | None = Field(default=None, description="Made by the platform when left out.")
+    id: NewIdentifier | None = Field(default=None, description="Made by the platform when left out.")
     optimization_run_id: Identifier | None = Field(default=None, description="The estimate's when left out.")
     noise_estimate_id: Identifier | None = None
     pilot: Pilot | None = Field(default=None, examples=[{"method": "sequential", "pilot_data": {"y": [1.0, 1.2, 0.9]}}])

@@ -121,7 +121,8 @@ async def create_experiment(
         fields: other columns, as in `schemas.ExperimentCreate`.
 
     Raises:
-        NotFound: the campaign does not exist.
+        asyncpg.ForeignKeyViolationError: the campaign does not exist.
+        asyncpg.UniqueViolationError: the id is taken.
     """
     run = fields.get("optimization_run_id")
     objective = await _lock_run(tx, run) if run is not None else None

@@ -31,7 +31,8 @@ class BackfillJob(Base):
     progress_percentage: Mapped[float] = mapped_column(
         Computed(
             "100.0::double precision * (current_block::bigint - start_block + 1)"
-            " / (end_block::bigint - start_block + 1)",
+            # An empty range is the check's to refuse, and a division by zero would come before it.
+            " / greatest(end_block::bigint - start_block + 1, 1)",
             persisted=True,
         )
     )

@@ -28,6 +28,15 @@ Token = Annotated[int, Strict(), Field(ge=1, le=2**63 - 1, examples=[1])]
 LeaseSeconds = Annotated[int, Strict(), Field(ge=1, le=3600, description="How long nobody else may claim the job.")]
 DEFAULT_LEASE = 60
 MAX_BATCH = 10_000
+# A year by the hour.
+MAX_BUCKETS = 8_784
+
+
+def refuse_backwards(start: dt.datetime, end: dt.datetime) -> None:
+    """A window that ends before it begins is a mistake, not an empty answer."""
+    if end <= start:
+        message = "end: must be after start"
+        raise ValueError(message)
 
 
 class BackfillStart(Input):
@@ -265,6 +274,12 @@ class MetricFilter(Paging):
     start: Moment | None = None
     end: Moment | None = None
 
+    @model_validator(mode="after")
+    def _forwards(self) -> Self:
+        if self.start is not None and self.end is not None:
+            refuse_backwards(self.start, self.end)
+        return self
+
 
 class MetricList(Listed):
     """Newest first."""
@@ -280,9 +295,7 @@ class Window(Input):
 
     @model_validator(mode="after")
     def _forwards(self) -> Self:
-        if self.end <= self.start:
-            message = "end: must be after start"
-            raise ValueError(message)
+        refuse_backwards(self.start, self.end)
         return self
 
 
@@ -292,6 +305,16 @@ class AggregateFilter(Window):
     service_name: ShortIdentifier
     metric_type: Word
     interval: Interval = Interval.HOUR
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        width = dt.timedelta(hours=1) if self.interval == Interval.HOUR else dt.timedelta(days=1)
+        if self.end - self.start > MAX_BUCKETS * width:
+            message = (
+                f"end: is more than {MAX_BUCKETS:,} buckets after start; ask for a shorter time or a wider interval"
+            )
+            raise ValueError(message)
+        return self
 
 
 class Bucket(Output):
