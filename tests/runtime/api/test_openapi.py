@@ -1,5 +1,6 @@
 """The OpenAPI document: what it promises of each operation is what the operation does."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -101,6 +102,18 @@ async def test_the_document_is_openapi_3_1_and_open_to_all(make_client: Callable
     assert served.json()["openapi"].startswith("3.1.")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "/openapi.json" in page.text
+
+
+async def test_the_documentation_page_takes_nothing_from_other_hosts(
+    make_client: Callable[..., httpx.AsyncClient],
+) -> None:
+    stranger = make_client()
+    page = (await stranger.get("/docs")).text
+    taken = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+    assert len(taken) >= 3
+    for path in taken:
+        assert path.startswith("/docs/assets/"), path
+        assert (await stranger.get(path)).status_code == 200, path
 
 
 async def test_no_reference_of_the_document_leads_nowhere_and_no_schema_is_left_over(client: httpx.AsyncClient) -> None:
