@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -80,19 +81,24 @@ def _no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """This worker's PostgreSQL. Its data need not survive, so nothing waits for the disk."""
-    folder = tmp_path_factory.mktemp("postgres")
-    postgres = PostgresServer(
+def new_server(folder: Path, **settings: str) -> PostgresServer:
+    """A PostgreSQL in a folder, initialised and not started. Its data need not survive: nothing waits for the disk."""
+    server = PostgresServer(
         programs=postgres_programs(),
         data=folder / "data",
         log=folder / "log",
         port=free_port(),
         password=PASSWORD,
-        settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"},
+        settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", **settings},
     )
-    postgres.init()
+    server.init()
+    return server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """This worker's PostgreSQL."""
+    postgres = new_server(tmp_path_factory.mktemp("postgres"), max_connections="200")
     postgres.start()
     postgres.wait_ready()
     yield postgres

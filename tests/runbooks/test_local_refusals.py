@@ -19,8 +19,8 @@ from runbooks.local.folder import StateFolder
 from runbooks.local.ports import free_port
 from runbooks.local.record import Program, Record, write_record
 from runbooks.local.stop import stop
-from runbooks.local.supervisor import Options
-from tests.runbooks.local_cli import COMMAND, Console, refusal
+from runbooks.local.supervisor import Options, supervise
+from tests.runbooks.local_cli import Console, refusal
 
 
 @pytest.fixture
@@ -58,21 +58,17 @@ def test_a_folder_in_another_use_is_refused_untouched(tmp_path: Path) -> None:
         StateFolder(tmp_path / "missing" / "state").make()
 
 
-def test_a_nearly_full_disk_is_refused(tmp_path: Path) -> None:
-    """On a disk of 100 MB, which a mount namespace of our own has."""
-    unshare = [shutil.which("unshare") or "unshare", "--user", "--map-root-user", "--mount"]
-    mount = [*unshare, "mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(tmp_path)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("this machine lets nobody mount a small disk")
-    script = 'mount -t tmpfs -o size=100m tmpfs "$0" && cd "$0" && exec "$@"'
-    done = subprocess.run(
-        [*unshare, "sh", "-c", script, str(tmp_path), *COMMAND, "up", "--port", str(free_port())],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert "MB are free where" in refusal(done)
+def test_a_nearly_full_disk_is_refused_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbooks.local.folder.NEEDED_BYTES", shutil.disk_usage(tmp_path).total + 1)
+    # The supervisor's process is its own elsewhere; here it is the tests'.
+    monkeypatch.setattr(os, "umask", lambda mode: mode)
+    state = StateFolder(tmp_path / "state")
+    options = Options(folder=state, port=free_port())
+    with pytest.raises(LocalPlatformError, match=r"^\d+ MB are free where .* and \d+ MB are "):
+        supervise(options, announce=lambda _: pytest.fail("it started"), tell=lambda _: None)
+    assert not state.postgres.exists()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from runbooks.local.binaries import postgres_programs, valkey_program
+from runbooks.local.binaries import valkey_program
 from runbooks.local.ports import free_port
 from runbooks.local.postgres import PostgresServer
 from runbooks.local.valkey import ValkeyServer
@@ -20,7 +20,7 @@ from runtime.db.migrate import migrate
 from runtime.platform.keys import create_key
 from runtime.platform.scopes import ALL_SCOPES
 from runtime.settings import ApiSettings
-from tests.conftest import PASSWORD, SECRET, SUBJECT, TestDatabase, as_secret, settings_of
+from tests.conftest import PASSWORD, SECRET, SUBJECT, TestDatabase, as_secret, new_server, settings_of
 from tests.runtime.api.contract import assert_problem, document_of, faults
 from tests.runtime.api.snapshots import execute
 from tests.runtime.api.world import BACKFILL, EXPERIMENTS, FEEDBACK, METRIC, METRICS, post
@@ -40,15 +40,7 @@ async def serving(settings: ApiSettings) -> AsyncIterator[Callable[[str | None],
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[PostgresServer]:
     """A PostgreSQL of this test's own, to be stopped and started."""
-    server = PostgresServer(
-        programs=postgres_programs(),
-        data=tmp_path / "data",
-        log=tmp_path / "log",
-        port=free_port(),
-        password=PASSWORD,
-        settings={"fsync": "off"},
-    )
-    server.init()
+    server = new_server(tmp_path)
     server.start()
     server.wait_ready()
     yield server

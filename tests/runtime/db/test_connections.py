@@ -21,8 +21,7 @@ from google.cloud.sql.connector import Connector, IPTypes, RefreshStrategy
 from pydantic import SecretStr
 from sqlalchemy import select, text
 
-from runbooks.local.binaries import postgres_programs
-from runbooks.local.ports import HOST, free_port
+from runbooks.local.ports import HOST
 from runbooks.local.postgres import PostgresServer
 from runtime.db.engine import LOGIN_SCOPE, make_engine
 from runtime.db.pool import Database
@@ -30,7 +29,7 @@ from runtime.db.query import Query
 from runtime.db.retry import LOST
 from runtime.errors import ConfigurationError
 from runtime.settings import APP_ROLE, ApiSettings
-from tests.conftest import PASSWORD, TestDatabase, as_secret, autocommit, settings_of
+from tests.conftest import PASSWORD, TestDatabase, as_secret, autocommit, new_server, settings_of
 from tests.waiting import wait_until
 
 WHO = Query(select(text("current_user::text")))
@@ -98,15 +97,7 @@ async def test_both_drivers_get_in_with_a_hostile_password(
 def second_server() -> Iterator[PostgresServer]:
     """A server of the test's own, not started, whose socket is in a folder with a short name."""
     folder = Path(tempfile.mkdtemp(prefix="hf"))
-    server = PostgresServer(
-        programs=postgres_programs(),
-        data=folder / "data",
-        log=folder / "log",
-        port=free_port(),
-        password=PASSWORD,
-        settings={"fsync": "off", "unix_socket_directories": str(folder), "max_connections": "20"},
-    )
-    server.init()
+    server = new_server(folder, unix_socket_directories=str(folder), max_connections="20")
     yield server
     server.stop()
     shutil.rmtree(folder)
