@@ -12,7 +12,7 @@ import structlog
 from asyncpg.connection import LoggedQuery
 
 from runtime.db.query import Query
-from runtime.db.retry import retrying
+from runtime.db.retry import LOST, ROLLED_BACK, may_repeat, retrying
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -119,11 +119,20 @@ class Database:
         raise AssertionError  # pragma: no cover  # retrying() returns or raises
 
     async def _read(self, fetch: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
+        # Most reads succeed at once, and pay nothing for the machinery of those that do not.
+        try:
+            return await self._read_once(fetch)
+        except (*ROLLED_BACK, *LOST) as error:
+            if not may_repeat(error):
+                raise
         async for attempt in retrying(idempotent=True):
             with attempt:
-                async with self._acquire() as connection:
-                    return await fetch(connection)
+                return await self._read_once(fetch)
         raise AssertionError  # pragma: no cover  # retrying() returns or raises
+
+    async def _read_once(self, fetch: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
+        async with self._acquire() as connection:
+            return await fetch(connection)
 
     @asynccontextmanager
     async def _acquire(self) -> AsyncIterator[asyncpg.Connection]:

@@ -30,14 +30,15 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, LOST) and not isinstance(error, ValueError)
 
 
-def _may_repeat(error: BaseException) -> bool:
+def may_repeat(error: BaseException) -> bool:
+    """Whether another try may succeed, of what may happen twice."""
     return isinstance(error, ROLLED_BACK) or is_lost(error)
 
 
 def retrying(*, idempotent: bool) -> AsyncRetrying:
     """A few tries with growing, random pauses; after a lost connection only of what may happen twice."""
     return AsyncRetrying(
-        retry=retry_if_exception(_may_repeat) if idempotent else retry_if_exception_type(ROLLED_BACK),
+        retry=retry_if_exception(may_repeat) if idempotent else retry_if_exception_type(ROLLED_BACK),
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random_exponential(multiplier=0.05, max=1),
         reraise=True,
