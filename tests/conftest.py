@@ -81,10 +81,10 @@ def _no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield
 
 
-def new_server(folder: Path, **settings: str) -> PostgresServer:
+def new_server(folder: Path, *, programs: Path | None = None, **settings: str) -> PostgresServer:
     """A PostgreSQL in a folder, initialised and not started. Its data need not survive: nothing waits for the disk."""
     server = PostgresServer(
-        programs=postgres_programs(),
+        programs=postgres_programs(programs),
         data=folder / "data",
         log=folder / "log",
         port=free_port(),
@@ -105,9 +105,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]
     postgres.stop()
 
 
-@pytest.fixture(scope="session")
-def template(server: PostgresServer) -> str:
-    """A database at head with its partitions, to copy from, and the logins as an operator would make them."""
+def at_head(server: PostgresServer) -> TestDatabase:
+    """A database at head with its partitions, and the logins as an operator would make them."""
     with autocommit(server.url) as connection:
         for login in LOGINS:
             connection.execute(text(f"CREATE ROLE {login} LOGIN PASSWORD '{PASSWORD.replace(chr(39), chr(39) * 2)}'"))
@@ -117,7 +116,13 @@ def template(server: PostgresServer) -> str:
     jobs = database.engine("jobs_login")
     ensure_partitions(jobs)
     jobs.dispose()
-    return TEMPLATE
+    return database
+
+
+@pytest.fixture(scope="session")
+def template(server: PostgresServer) -> str:
+    """The name of a database at head, to copy from."""
+    return at_head(server).name
 
 
 class autocommit:  # noqa: N801  # used as a function
