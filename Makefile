@@ -21,13 +21,13 @@ $(STAMP): checkout-lock.txt pyproject.toml runbooks/pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python $(PIP_INSTALL) --require-hashes --no-deps -r checkout-lock.txt
 	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e . -e runbooks
-	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib runtime migrations runbooks || true
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib runtime migrations runbooks
 	@touch $@
 
 $(RUNTIME)/.installed: $(STAMP) runtime-lock.txt
 	$(BIN)/python -m venv --clear $(RUNTIME)
 	$(RUNTIME)/bin/python $(PIP_INSTALL) --require-hashes --no-deps -r runtime-lock.txt
-	$(RUNTIME)/bin/python -m compileall -q -j 0 $(RUNTIME)/lib || true
+	$(RUNTIME)/bin/python -m compileall -q -j 0 $(RUNTIME)/lib
 	@touch $@
 
 up: install ## Run the platform here: PostgreSQL, Valkey, the API; prints its addresses and a key; Ctrl-C stops it
