@@ -109,3 +109,21 @@ async def test_it_serves_under_load_and_stops_cleanly(
     assert not [entry for entry in entries if entry["severity"] in {"ERROR", "CRITICAL"}]
     for secret in (key, key.split("_")[2][:40], revoked, SECRET, "p@ss", "p%40ss"):
         assert secret not in log
+
+
+async def test_debug_puts_each_statement_into_the_log_and_nobodys_data(
+    database: TestDatabase, make_key: Callable[..., str], tmp_path: Path
+) -> None:
+    served = Served(database, tmp_path, DEBUG="true", MAX_WORKERS="1", LOG_LEVEL="ERROR")
+    try:
+        served.wait()
+        async with httpx.AsyncClient(base_url=served.url, headers={"X-API-Key": make_key()}) as client:
+            made = await client.post(EXPERIMENTS, json={"name": "a user's own words"}, headers={"X-Request-Id": "mine"})
+            assert made.status_code == 201
+    finally:
+        served.stop()
+    statements = [entry for entry in map(json.loads, served.log().splitlines()) if entry["message"] == "statement"]
+    (inserted,) = [entry for entry in statements if entry["sql"].startswith("INSERT INTO experiments")]
+    assert (inserted["request_id"], inserted["error"]) == ("mine", None)
+    assert inserted["ms"] > 0
+    assert "a user's own words" not in served.log()
