@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 from sqlalchemy import Connection
 
 from runtime import settings
@@ -76,12 +77,30 @@ def list_(*, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, default=lambda value: value.isoformat()))
         return
-    table = Table("prefix", "subject", "scopes", "created", "expires", "revoked", "last used")
+    table = Table(Column("prefix", no_wrap=True), "subject", "scopes", "created", "last used", "works")
     for row in rows:
-        moments = (row[name] for name in ("created_at", "expires_at", "revoked_at", "last_used_at"))
-        shown = (moment.strftime("%Y-%m-%d %H:%M") if moment else "" for moment in moments)
-        table.add_row(row["prefix"], row["subject"], " ".join(row["scopes"]), *shown)
+        shown = (
+            row["prefix"],
+            row["subject"],
+            "\n".join(row["scopes"]),
+            _day(row["created_at"]),
+            _day(row["last_used_at"]),
+        )
+        # Text: a subject is no markup, whatever brackets it has.
+        table.add_row(*[Text(cell) for cell in (*shown, _state(row["expires_at"], row["revoked_at"]))])
     Console().print(table)
+
+
+def _day(moment: dt.datetime | None) -> str:
+    return f"{moment:%Y-%m-%d}" if moment else ""
+
+
+def _state(expires_at: dt.datetime | None, revoked_at: dt.datetime | None) -> str:
+    if revoked_at is not None:
+        return f"revoked {_day(revoked_at)}"
+    if expires_at is None:
+        return "yes"
+    return f"{'until' if expires_at > dt.datetime.now(dt.UTC) else 'expired'} {_day(expires_at)}"
 
 
 @app.command()

@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -361,3 +361,29 @@ def test_a_refused_command_says_one_line_and_changes_nothing(
     assert done.stderr.count("\n") == 1
     with autocommit(database.url("jobs_login")) as connection:
         assert (list_keys(connection), audited(connection)) == ([], [])
+
+
+def test_the_list_shows_any_subject_as_it_is_and_whether_each_key_works(
+    database: TestDatabase,
+    make_key: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now = dt.datetime.now(dt.UTC)
+    make_key(subject="we[/b]ird [red]")
+    make_key(subject="later", expires_at=now + dt.timedelta(days=400))
+    make_key(subject="over", expires_at=now - HOUR)
+    ended = make_key(subject="ended")
+    engine = database.engine("jobs_login")
+    with engine.begin() as connection:
+        revoke_key(connection, key=ended)
+    engine.dispose()
+    monkeypatch.setenv("COLUMNS", "120")
+    shown = call(monkeypatch, capsys, "keys", "list", environment=environment_of(database)).stdout
+    states = {line.split("│")[2].strip(): line.split("│")[6].strip() for line in shown.splitlines() if "20" in line}
+    assert states == {
+        "we[/b]ird [red]": "yes",
+        "later": f"until {now + dt.timedelta(days=400):%Y-%m-%d}",
+        "over": f"expired {now - HOUR:%Y-%m-%d}",
+        "ended": f"revoked {now:%Y-%m-%d}",
+    }
