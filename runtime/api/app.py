@@ -14,7 +14,7 @@ from runtime.api.auth import KeyRing
 from runtime.api.cursors import Cursors
 from runtime.api.errors import UNAVAILABLE
 from runtime.api.middleware import RequestContext
-from runtime.cache import Cache
+from runtime.cache.cache import Cache
 from runtime.db.pool import Database
 from runtime.systems.ard import routes as ard
 from runtime.systems.utxoiq import routes as utxoiq
@@ -41,15 +41,19 @@ def create_app(loaded: settings.ApiSettings | None = None) -> FastAPI:
         app.state.database = database
         app.state.keys = KeyRing(database, secret=secret)
         app.state.cursors = Cursors(secret)
-        app.state.cache = Cache(loaded.redis_url.get_secret_value()) if loaded.redis_url else None
+        app.state.cache = Cache(
+            loaded.redis_url.get_secret_value() if loaded.redis_url else None,
+            database,
+            secret=secret,
+            longest_write=loaded.request_timeout,
+        )
         try:
             await asyncio.wait_for(database.open(), timeout=STARTUP_SECONDS)
         except UNAVAILABLE as error:
             # It answers 503 until the database is there, and then works without a restart.
             log.warning("started_without_database", error=type(error).__name__)
         yield
-        if app.state.cache is not None:
-            await app.state.cache.close()
+        await app.state.cache.close()
         await database.close()
 
     # Its documentation page takes nothing from other hosts.

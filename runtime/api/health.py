@@ -9,7 +9,7 @@ from pydantic import Field
 from sqlalchemy import column, select, table
 
 from runtime.api.context import database, json_response
-from runtime.cache import Cache
+from runtime.cache.cache import Cache
 from runtime.db import revisions
 from runtime.db.query import Query
 from runtime.fields import Output
@@ -98,8 +98,6 @@ async def _database(request: Request) -> tuple[Dependency, Dependency]:
     return Dependency(ok=True, detail="answers"), Dependency(ok=revision == head, detail=detail)
 
 
-async def _cache(cache: Cache | None) -> Dependency:
-    if cache is None:
-        return Dependency(ok=False, detail="not configured; answers come from the database")
+async def _cache(cache: Cache) -> Dependency:
     problem = await cache.ping(DEADLINE)
     return Dependency(ok=problem is None, detail=problem or "answers")

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -54,6 +55,17 @@ class ApiKey(Base):
         CheckConstraint("cardinality(scopes) > 0", name="scopes"),
         Index("idx_api_keys_principal", "principal_id"),
     )
+
+
+class CacheTrust(Base):
+    """Until when the cache is not to be believed. One row; writes that cannot tell the cache change it."""
+
+    __tablename__ = "cache_trust"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, server_default=text("1"))
+    distrusted_until: Mapped[Now]
+
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
 
 
 class AuditEntry(Base):

@@ -34,7 +34,7 @@ BROKEN: dict[str, tuple[tuple[str, ...], str]] = {
         r"alembic_version has 2 rows \(.*0001.*\); it may have one",
     ),
     "a table of a migration that is still to run": (
-        ("UPDATE alembic_version SET version_num = '0002'", "DROP TABLE system_metrics, insight_feedback"),
+        ("UPDATE alembic_version SET version_num = '0002'", "DROP TABLE system_metrics, insight_feedback, cache_trust"),
         "the database is at revision '0002', yet has the tables of a later one: backfill_jobs; .* drop them",
     ),
     "tables without any revision": (
@@ -43,7 +43,7 @@ BROKEN: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "a table that is gone": (
         ("DROP TABLE ai_queries",),
-        "the database says that it is at revision '0003', but lacks ai_queries; restore it from a backup",
+        "the database says that it is at revision '0004', but lacks ai_queries; restore it from a backup",
     ),
 }
 
@@ -62,7 +62,7 @@ def test_a_left_over_table_can_be_dropped_as_the_line_says(database: TestDatabas
     execute(
         database,
         "UPDATE alembic_version SET version_num = '0002'",
-        "DROP TABLE system_metrics, insight_feedback, backfill_jobs",
+        "DROP TABLE system_metrics, insight_feedback, backfill_jobs, cache_trust",
         "DROP FUNCTION ensure_metric_partitions",
     )
     assert migrate(database.settings()).before == "0002"
@@ -70,7 +70,7 @@ def test_a_left_over_table_can_be_dropped_as_the_line_says(database: TestDatabas
 
 def test_tables_of_others_are_no_obstacle(database: TestDatabase) -> None:
     execute(database, "CREATE TABLE somebody_elses (id int)")
-    assert migrate(database.settings()).before == "0003"
+    assert migrate(database.settings()).before == "0004"
 
 
 @pytest.mark.parametrize(
@@ -160,8 +160,8 @@ def test_a_number_that_two_migrations_have_is_refused(versions: Path, database: 
 
 
 def test_two_heads_are_refused(versions: Path, database: TestDatabase) -> None:
-    third = (versions / "0003_utxoiq.py").read_text()
-    (versions / "0004_other.py").write_text(third.replace('revision = "0003"', 'revision = "0004"'))
+    last = (versions / "0004_cache_trust.py").read_text()
+    (versions / "0005_other.py").write_text(last.replace('revision = "0004"', 'revision = "0005"'))
     assert refused(versions, database) == (
-        "holdfast: the migrations end in 2 heads (0003, 0004); merge them into one chain\n"
+        "holdfast: the migrations end in 2 heads (0004, 0005); merge them into one chain\n"
     )

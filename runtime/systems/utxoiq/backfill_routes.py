@@ -6,10 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from runtime.api.auth import guarded_route
+from runtime.api.caching import cached, write
 from runtime.api.context import CREATED, ListCall, audited, caller, database, json_response
 from runtime.db.pool import Transaction
 from runtime.problems import IllegalTransition, InvalidCursor, NotFound, documented
-from runtime.systems.utxoiq import examples, problems, schemas, service
+from runtime.systems.utxoiq import caching, examples, problems, schemas, service
 
 router = APIRouter(prefix="/api/v1/monitoring/backfill", tags=["utxoIQ backfill"], route_class=guarded_route("utxoiq"))
 NO_JOB = 204
@@ -30,7 +31,7 @@ async def start(request: Request, body: schemas.BackfillStart) -> Response:
         await audited(request, tx, action="backfill.start", kind="backfill_job", ident=str(job.read().id))
         return job.json
 
-    return json_response(await database(request).write(work), CREATED)
+    return json_response(await write(request, work, caching.ALL_JOBS), CREATED)
 
 
 @router.post(
@@ -52,7 +53,7 @@ async def claim(request: Request, body: schemas.BackfillClaim) -> Response:
         await audited(request, tx, action="backfill.claim", kind="backfill_job", ident=str(claimed.id), detail=detail)
         return job.json
 
-    job = await database(request).write(work)
+    job = await write(request, work, caching.ALL_JOBS, caching.CLAIMS)
     return Response(status_code=NO_JOB) if job is None else json_response(job)
 
 
@@ -71,7 +72,13 @@ async def claim(request: Request, body: schemas.BackfillClaim) -> Response:
 )
 async def progress(request: Request, body: schemas.BackfillProgress) -> Response:
     """Report the last finished block and renew the lease; at end_block the job is completed."""
-    job = await database(request).write(lambda tx: service.report_progress(tx, **body.model_dump()), idempotent=True)
+    job = await write(
+        request,
+        lambda tx: service.report_progress(tx, **body.model_dump()),
+        caching.of_job(body.job_id),
+        caching.ALL_JOBS,
+        idempotent=True,
+    )
     return json_response(job.json)
 
 
@@ -83,14 +90,22 @@ async def status(request: Request, asked: Annotated[schemas.BackfillFilter, Quer
     """List jobs, newest first; `status=failed&since=…` shows what failed of late."""
     filters = asked.model_dump(exclude={"limit", "cursor"})
     call = ListCall(request, "backfill_jobs", asked.cursor, **filters)
-    page = await service.get_backfills(database(request), limit=asked.limit, after=call.after, **filters)
-    return call.response(page, items="jobs")
+
+    async def read() -> Response:
+        page = await service.get_backfills(database(request), limit=asked.limit, after=call.after, **filters)
+        return call.response(page, items="jobs")
+
+    return await cached(request, caching.jobs(**asked.model_dump()), read)
 
 
 @router.get("/{job_id}", responses=documented(schemas.BackfillJob, examples.JOB, NotFound))
 async def get(request: Request, job_id: JobId) -> Response:
     """Show a job."""
-    return json_response((await service.get_backfill(database(request), job_id)).json)
+
+    async def read() -> Response:
+        return json_response((await service.get_backfill(database(request), job_id)).json)
+
+    return await cached(request, caching.job(job_id), read)
 
 
 @router.post(
@@ -105,7 +120,7 @@ async def pause(request: Request, job_id: JobId) -> Response:
         await audited(request, tx, action="backfill.pause", kind="backfill_job", ident=str(job_id))
         return job.json
 
-    return json_response(await database(request).write(work, idempotent=True))
+    return json_response(await write(request, work, caching.of_job(job_id), caching.ALL_JOBS, idempotent=True))
 
 
 @router.post(
@@ -120,7 +135,7 @@ async def resume(request: Request, job_id: JobId) -> Response:
         await audited(request, tx, action="backfill.resume", kind="backfill_job", ident=str(job_id))
         return job.json
 
-    return json_response(await database(request).write(work, idempotent=True))
+    return json_response(await write(request, work, caching.of_job(job_id), caching.ALL_JOBS, idempotent=True))
 
 
 @router.post(
@@ -143,4 +158,4 @@ async def fail(request: Request, job_id: JobId, body: schemas.BackfillFail) -> R
         await audited(request, tx, action="backfill.fail", kind="backfill_job", ident=str(job_id), detail=detail)
         return job.json
 
-    return json_response(await database(request).write(work))
+    return json_response(await write(request, work, caching.of_job(job_id), caching.ALL_JOBS))

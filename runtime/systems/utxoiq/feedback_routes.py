@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from runtime.api.auth import guarded_route
+from runtime.api.caching import cached, write
 from runtime.api.context import ListCall, caller, database, json_response, unpaged_response
 from runtime.platform.scopes import Scope
 from runtime.problems import Forbidden, InvalidCursor, documented
-from runtime.systems.utxoiq import examples, feedback_service, schemas
+from runtime.systems.utxoiq import caching, examples, feedback_service, schemas
 
 router = APIRouter(prefix="/api/v1/feedback", tags=["utxoIQ feedback"], route_class=guarded_route("utxoiq"))
 
@@ -17,7 +18,12 @@ router = APIRouter(prefix="/api/v1/feedback", tags=["utxoIQ feedback"], route_cl
 async def rate(request: Request, body: schemas.Rate) -> Response:
     """Set the caller's rating of an insight."""
     user, fields = caller(request).subject, body.model_dump()
-    row = await database(request).write(lambda tx: feedback_service.rate(tx, user_id=user, **fields), idempotent=True)
+    row = await write(
+        request,
+        lambda tx: feedback_service.rate(tx, user_id=user, **fields),
+        caching.of_insight(body.insight_id),
+        idempotent=True,
+    )
     return json_response(row.json)
 
 
@@ -25,8 +31,11 @@ async def rate(request: Request, body: schemas.Rate) -> Response:
 async def comment(request: Request, body: schemas.Comment) -> Response:
     """Set the caller's comment on an insight."""
     user, fields = caller(request).subject, body.model_dump()
-    row = await database(request).write(
-        lambda tx: feedback_service.comment(tx, user_id=user, **fields), idempotent=True
+    row = await write(
+        request,
+        lambda tx: feedback_service.comment(tx, user_id=user, **fields),
+        caching.of_insight(body.insight_id),
+        idempotent=True,
     )
     return json_response(row.json)
 
@@ -35,14 +44,23 @@ async def comment(request: Request, body: schemas.Comment) -> Response:
 async def flag(request: Request, body: schemas.Flag) -> Response:
     """Set the caller's flag on an insight."""
     user, fields = caller(request).subject, body.model_dump()
-    row = await database(request).write(lambda tx: feedback_service.flag(tx, user_id=user, **fields), idempotent=True)
+    row = await write(
+        request,
+        lambda tx: feedback_service.flag(tx, user_id=user, **fields),
+        caching.of_insight(body.insight_id),
+        idempotent=True,
+    )
     return json_response(row.json)
 
 
 @router.get("/stats", responses=documented(schemas.FeedbackStats, examples.STATS))
 async def stats(request: Request, asked: Annotated[schemas.FeedbackStatsFilter, Query()]) -> Response:
     """Count the feedback on an insight; zeros for one that nobody spoke of."""
-    return json_response((await feedback_service.get_stats(database(request), asked.insight_id)).json)
+
+    async def read() -> Response:
+        return json_response((await feedback_service.get_stats(database(request), asked.insight_id)).json)
+
+    return await cached(request, caching.stats(asked.insight_id), read)
 
 
 @router.get("/comments", responses=documented(schemas.CommentList, examples.COMMENTS, InvalidCursor))

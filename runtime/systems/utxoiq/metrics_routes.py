@@ -6,9 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from runtime.api.auth import guarded_route
+from runtime.api.caching import cached, write
 from runtime.api.context import CREATED, ListCall, database, json_response, unpaged_response
 from runtime.problems import InvalidCursor, documented
-from runtime.systems.utxoiq import examples, metrics_service, schemas
+from runtime.systems.utxoiq import caching, examples, metrics_service, schemas
 
 router = APIRouter(prefix="/api/v1/monitoring/metrics", tags=["utxoIQ metrics"], route_class=guarded_route("utxoiq"))
 
@@ -16,7 +17,8 @@ router = APIRouter(prefix="/api/v1/monitoring/metrics", tags=["utxoIQ metrics"],
 @router.post("", status_code=CREATED, responses=documented(schemas.Metric, examples.METRIC, status=CREATED))
 async def record(request: Request, body: schemas.MetricInput) -> Response:
     """Store one measurement; without a timestamp, as of now."""
-    row = await database(request).write(lambda tx: metrics_service.record_metric(tx, body))
+    scopes = caching.of_measured([(body["service_name"], body["metric_type"])])
+    row = await write(request, lambda tx: metrics_service.record_metric(tx, body), *scopes)
     return json_response(row.json, CREATED)
 
 
@@ -27,7 +29,8 @@ async def record(request: Request, body: schemas.MetricInput) -> Response:
 )
 async def record_batch(request: Request, body: schemas.MetricBatch) -> Response:
     """Store up to 10,000 measurements together: all, or none if one is refused."""
-    recorded = await database(request).write(lambda tx: metrics_service.record_metrics(tx, body.metrics))
+    scopes = caching.of_measured((metric["service_name"], metric["metric_type"]) for metric in body.metrics)
+    recorded = await write(request, lambda tx: metrics_service.record_metrics(tx, body.metrics), *scopes)
     return json_response(b'{"recorded":%d,"status":"success"}' % recorded, CREATED)
 
 
@@ -36,20 +39,32 @@ async def query(request: Request, asked: Annotated[schemas.MetricFilter, Query()
     """List measurements, newest first."""
     filters = asked.model_dump(exclude={"limit", "cursor"})
     call = ListCall(request, "metrics", asked.cursor, **filters)
-    page = await metrics_service.get_metrics(database(request), limit=asked.limit, after=call.after, **filters)
-    return call.response(page, items="metrics")
+
+    async def read() -> Response:
+        page = await metrics_service.get_metrics(database(request), limit=asked.limit, after=call.after, **filters)
+        return call.response(page, items="metrics")
+
+    return await cached(request, caching.metrics(**asked.model_dump()), read)
 
 
 @router.get("/aggregate", responses=documented(schemas.AggregateList, examples.AGGREGATE))
 async def aggregate(request: Request, asked: Annotated[schemas.AggregateFilter, Query()]) -> Response:
     """Mean, least and greatest value of each hour or day (UTC), oldest first."""
-    found = await metrics_service.aggregate(database(request), **asked.model_dump())
-    about = json.dumps(asked.model_dump(include={"service_name", "metric_type", "interval"}))[1:-1]
-    return unpaged_response(found, items="buckets", extra=f",{about}".encode())
+
+    async def read() -> Response:
+        found = await metrics_service.aggregate(database(request), **asked.model_dump())
+        about = json.dumps(asked.model_dump(include={"service_name", "metric_type", "interval"}))[1:-1]
+        return unpaged_response(found, items="buckets", extra=f",{about}".encode())
+
+    return await cached(request, caching.aggregate(**asked.model_dump()), read)
 
 
 @router.get("/services", responses=documented(schemas.ServiceList, examples.SERVICES))
 async def services(request: Request, asked: Annotated[schemas.ServiceFilter, Query()]) -> Response:
     """List services whose average of a metric is above a threshold, highest first."""
-    found = await metrics_service.get_services_above(database(request), **asked.model_dump())
-    return unpaged_response(found, items="services")
+
+    async def read() -> Response:
+        found = await metrics_service.get_services_above(database(request), **asked.model_dump())
+        return unpaged_response(found, items="services")
+
+    return await cached(request, caching.services(**asked.model_dump()), read)

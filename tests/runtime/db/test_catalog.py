@@ -276,7 +276,7 @@ def test_the_database_has_the_models_tables_and_their_partitions_and_no_other(co
         )
     )
     assert found == {*metadata.tables, "alembic_version"}
-    assert found == {*COLUMNS, "principals", "api_keys", "audit_log", "alembic_version"}
+    assert found == {*COLUMNS, "principals", "api_keys", "audit_log", "alembic_version", "cache_trust"}
 
 
 # --- What is refused -------------------------------------------------------------------------------------------------
@@ -302,6 +302,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "backfill_jobs": {"job_type": "blocks", "start_block": 0, "end_block": 9, "current_block": -1},
     "insight_feedback": {"insight_id": "i", "user_id": "u", "rating": 5},
     "system_metrics": {"service_name": "s", "metric_type": "t", "metric_value": -0.0, "unit": "u"},
+    # Its one row is there.
+    "cache_trust": {},
     "api_keys": {"principal_id": str(uuid.UUID(int=0)), "prefix": "p", "digest": b"\0" * 32, "scopes": ["ard:read"]},
 }
 
@@ -381,12 +383,13 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("insight_feedback", {"flag_type": "boring"}, "ck_insight_feedback_flag_type"),
     ("insight_feedback", {"flag_reason": "why"}, "ck_insight_feedback_flag_reason"),
     ("insight_feedback", {"rating": None}, "ck_insight_feedback_says_something"),
+    ("cache_trust", {"id": 2}, "ck_cache_trust_one_row"),
     ("api_keys", {"digest": b"\0" * 31}, "ck_api_keys_digest"),
     ("api_keys", {"scopes": []}, "ck_api_keys_scopes"),
     ("api_keys", {}, "fk_api_keys_principal_id"),
 ]
 ACCEPTED: list[tuple[str, Change]] = [
-    *[(table, {}) for table in ROWS if table != "api_keys"],
+    *[(table, {}) for table in ROWS if table not in {"cache_trust", "api_keys"}],
     ("experiments", {"status": "failed", "completed_at": END, "result_value": 0.0, "id": "é" * 255}),
     ("optimization_runs", {"status": "cancelled", "completed_at": END, "best_value": -1.7e308}),
     ("ai_queries", {"flash_tokens": 3, "flash_input_tokens": 1, "flash_output_tokens": 2}),

@@ -23,18 +23,22 @@ MAY: dict[str, set[tuple[str, str]]] = {
     "api_login": {
         *((verb, table) for table in (*ARD, "backfill_jobs", "insight_feedback") for verb in VERBS[:3]),
         *((verb, "system_metrics") for verb in VERBS[:2]),
-        *(("SELECT", table) for table in ("principals", "api_keys", "alembic_version")),
+        *(("SELECT", table) for table in ("principals", "api_keys", "alembic_version", "cache_trust")),
         ("INSERT", "audit_log"),
+        ("UPDATE", "cache_trust"),
     },
     "jobs_login": {
-        *(("SELECT", table) for table in (*ARD, *RETAINED, *PLATFORM, "alembic_version")),
+        *(("SELECT", table) for table in (*ARD, *RETAINED, *PLATFORM, "alembic_version", "cache_trust")),
         *(("DELETE", table) for table in RETAINED),
         ("INSERT", "system_metrics"),
         *(("INSERT", table) for table in PLATFORM),
-        ("UPDATE", "api_keys"),
+        *(("UPDATE", table) for table in ("api_keys", "cache_trust")),
     },
     "reader_login": {
-        *(("SELECT", table) for table in (*ARD, *RETAINED, "principals", "audit_log", "alembic_version")),
+        *(
+            ("SELECT", table)
+            for table in (*ARD, *RETAINED, "principals", "audit_log", "alembic_version", "cache_trust")
+        ),
     },
 }
 
