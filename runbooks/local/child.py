@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +17,7 @@ POLL_SECONDS = 0.02
 TELLING = ("FATAL", "PANIC", "rror:", "ERROR", " # ")
 
 
-class Child:
+class Child(ABC):
     """A running program with a log. What it is and when it is ready, its subclass says."""
 
     name: ClassVar[str]
@@ -65,9 +66,9 @@ class Child:
         finally:
             os.close(log)
 
+    @abstractmethod
     def is_ready(self) -> bool:
         """Whether it serves."""
-        raise NotImplementedError
 
     def wait_ready(self, seconds: float = 30.0) -> None:
         """Wait until it serves.

@@ -60,6 +60,7 @@ class RequestContext:
             problem = Unavailable(f"no answer within {self._timeout:g} seconds; send the request again")
             await _answer(problem, ident, send_with_id)
         except Exception as error:
+            # The outermost boundary: whatever it is, the caller gets a problem document and the log gets the rest.
             if status:
                 raise
             log.exception("unhandled_error", request_id=ident, error=type(error).__name__)

@@ -12,8 +12,8 @@ So no answer is older than a write that was answered before it was asked for:
 - A reader who read the old row sealed it with a generation from before the commit, and that is gone: what it stores,
   however late, opens for nobody. Of two writes at once, the last to end sees to that.
 - A worker killed between commit and 2. leaves its mark, which outlives every write and takes the generation with it.
-  (If another write of the scope ended between that commit and the kill, the mark went with it, and an answer of that
-  moment lives for its family's time.)
+  (If another write of the scope ended while that one was under way, the mark went with it: then an answer kept before
+  the commit, of which nobody was told, lives on for its family's time.)
 - A server that restarts or fails over may come back with an old memory: its run is part of the seal.
 - A cache that cannot be marked, or whose mark cannot be removed, is believed by no worker: `trust.py`.
 
@@ -39,6 +39,7 @@ from redis.exceptions import RedisError
 from runtime.cache.server import READ_SECONDS, WRITE_SECONDS, CacheError, Server
 from runtime.cache.trust import Trust
 from runtime.db.pool import Database, Transaction
+from runtime.platform.tokens import derive
 
 log = structlog.get_logger()
 
@@ -110,15 +111,10 @@ class Cache:
         self._server = Server(url) if url else None
         self._database = database
         self._trust = Trust(database, longest_write=longest_write)
-        self._secret = hashlib.blake2b(b"cache" + secret.encode(), digest_size=32).digest()
+        self._secret = derive(secret, "cache")
         self._flights: dict[bytes, asyncio.Task[bytes]] = {}
         self._finishing: set[asyncio.Task[None]] = set()
         self._counts: Counter[tuple[str, Outcome]] = Counter()
-
-    @property
-    def is_configured(self) -> bool:
-        """Whether there is a server."""
-        return self._server is not None
 
     def snapshot(self) -> dict[tuple[str, Outcome], int]:
         """How often each family was a hit, a miss or a bypass in this worker."""

@@ -24,15 +24,10 @@ LOST = (
 ATTEMPTS = 4
 
 
-def is_lost(error: BaseException) -> bool:
-    """Whether the connection went away."""
-    # The driver's word for a value that it cannot send is an InterfaceError too.
-    return isinstance(error, LOST) and not isinstance(error, ValueError)
-
-
 def may_repeat(error: BaseException) -> bool:
     """Whether another try may succeed, of what may happen twice."""
-    return isinstance(error, ROLLED_BACK) or is_lost(error)
+    # The driver's word for a value that it cannot send is an InterfaceError too.
+    return isinstance(error, (*ROLLED_BACK, *LOST)) and not isinstance(error, ValueError)
 
 
 def retrying(*, idempotent: bool) -> AsyncRetrying:
