@@ -6,7 +6,7 @@ import time
 import uuid
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
@@ -37,7 +37,10 @@ class RequestContext:
             return
         given = Headers(scope=scope).get(REQUEST_ID, "")
         ident = given if _ACCEPTABLE_ID.fullmatch(given) else str(uuid.uuid4())
-        scope.setdefault("state", {})["request_id"] = ident
+        state = scope.setdefault("state", {})
+        state["request_id"] = ident
+        # Whoever has something to say beside the answer, whatever that will be, adds it here.
+        headers = state["headers"] = [(b"x-request-id", ident.encode())]
         status = 0
         started = time.perf_counter()
 
@@ -45,7 +48,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = ident
+                message["headers"] = [*message["headers"], *headers]
             await send(message)
 
         problem: Problem
