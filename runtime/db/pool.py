@@ -2,15 +2,15 @@
 
 import asyncio
 import math
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import asyncpg
 import structlog
 from asyncpg.connection import LoggedQuery
 
+from runtime.db.connections import Connection, Connections
 from runtime.db.query import Query
 from runtime.db.retry import LOST, ROLLED_BACK, may_repeat, retrying
 from runtime.settings import Settings
@@ -31,16 +31,6 @@ class Executor(Protocol):
 
     async def value(self, query: Query, **parameters: Any) -> Any:
         """First column of the first row, or None."""
-
-
-class Connection(asyncpg.Connection):
-    """One that knows when it was opened."""
-
-    __slots__ = ("opened_at",)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.opened_at = time.monotonic()
 
 
 class Transaction:
@@ -72,26 +62,27 @@ class Database:
         # Sizes are an instance's; each worker takes its part.
         self.max_size = max(1, settings.db_pool_max // workers)
         self.min_size = min(math.ceil(settings.db_pool_min / workers), self.max_size)
-        self._pool: asyncpg.Pool | None = None
+        self._connections: Connections | None = None
         self._opening = asyncio.Lock()
         self._cloud_sql: CloudSql | None = None
 
-    async def open(self) -> asyncpg.Pool:
-        """The pool, opened if it is not yet."""
-        if self._pool is None:
+    async def open(self) -> Connections:
+        """The connections, opened if they are not yet."""
+        if self._connections is None:
             async with self._opening:
-                if self._pool is None:
-                    self._pool = await self._connect()
-        return self._pool
+                if self._connections is None:
+                    self._connections = Connections(
+                        await self._connect(),
+                        timeout=self._settings.db_pool_timeout,
+                        recycle=self._settings.db_pool_recycle,
+                    )
+        return self._connections
 
     async def close(self) -> None:
-        """Give the connections back; those still busy after five seconds are ended."""
-        if self._pool is not None:
-            try:
-                await asyncio.wait_for(self._pool.close(), timeout=5)
-            except TimeoutError:
-                self._pool.terminate()
-            self._pool = None
+        """Give the connections back."""
+        if self._connections is not None:
+            await self._connections.close()
+            self._connections = None
         if self._cloud_sql is not None:
             await self._cloud_sql.close()
             self._cloud_sql = None
@@ -114,35 +105,32 @@ class Database:
         """
         async for attempt in retrying(idempotent=idempotent):
             with attempt:
-                async with self._acquire() as connection, connection.transaction():
-                    return await work(Transaction(connection))
+                return await self._use(partial(_in_transaction, work))
         raise AssertionError  # pragma: no cover  # retrying() returns or raises
 
     async def _read(self, fetch: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
         # Most reads succeed at once, and pay nothing for the machinery of those that do not.
         try:
-            return await self._read_once(fetch)
+            return await self._use(fetch)
         except (*ROLLED_BACK, *LOST) as error:
             if not may_repeat(error):
                 raise
         async for attempt in retrying(idempotent=True):
             with attempt:
-                return await self._read_once(fetch)
+                return await self._use(fetch)
         raise AssertionError  # pragma: no cover  # retrying() returns or raises
 
-    async def _read_once(self, fetch: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
-        async with self._acquire() as connection:
-            return await fetch(connection)
-
-    @asynccontextmanager
-    async def _acquire(self) -> AsyncIterator[asyncpg.Connection]:
-        pool = self._pool or await self.open()
-        async with pool.acquire(timeout=self._settings.db_pool_timeout) as proxy:
+    async def _use(self, work: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
+        connections = self._connections or await self.open()
+        connection = await connections.take()
+        try:
             # It has the connection's methods.
-            yield cast("asyncpg.Connection", proxy)
-            # The pool opens another when it is next needed.
-            if time.monotonic() - cast("Connection", proxy).opened_at > self._settings.db_pool_recycle:
-                await proxy.close()
+            result = await work(cast("asyncpg.Connection", connection))
+        except BaseException:
+            await connections.release(connection)
+            raise
+        await connections.keep(connection)
+        return result
 
     async def _prepare(self, connection: asyncpg.Connection) -> None:
         # JSON passes through as bytes, both ways; jsonb on the wire has a version byte before it.
@@ -188,6 +176,11 @@ class Database:
             # One, however often the opening fails: it holds sessions and keys.
             self._cloud_sql = CloudSql(settings)
         return await asyncpg.create_pool(connect=self._cloud_sql.connect, **options)
+
+
+async def _in_transaction(work: Callable[[Transaction], Awaitable[Result]], connection: asyncpg.Connection) -> Result:
+    async with connection.transaction():
+        return await work(Transaction(connection))
 
 
 async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:
