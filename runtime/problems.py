@@ -87,8 +87,11 @@ class Unauthenticated(Problem):
     code = "unauthenticated"
     title = "A credential is needed"
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": 'ApiKey realm="holdfast"'})
+    def __init__(self, detail: str, *, bearer_error: str | None = None) -> None:
+        error = f', error="{bearer_error}"' if bearer_error else ""
+        super().__init__(
+            detail, headers={"WWW-Authenticate": f'ApiKey realm="holdfast", Bearer realm="holdfast"{error}'}
+        )
 
 
 class Forbidden(Problem):
@@ -137,6 +140,53 @@ class IllegalTransition(Conflict):
     title = "The status cannot change in this way"
 
 
+class IdempotencyConflict(Conflict):
+    """A call with this Idempotency-Key is under way."""
+
+    code = "idempotency-key-in-flight"
+    title = "A call with this Idempotency-Key is under way"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
+
+
+class IdempotencyMismatch(InvalidInput):
+    """The Idempotency-Key belongs to a call with another path or body."""
+
+    code = "idempotency-key-reused"
+    title = "The Idempotency-Key belongs to another request"
+
+
+class PreconditionFailed(Problem):
+    """What is to be changed has another version than the one that If-Match names."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    code = "precondition-failed"
+    title = "It has changed since it was read"
+
+
+class PayloadTooLarge(Problem):
+    """The body is larger than the platform takes."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    code = "payload-too-large"
+    title = "The body is too large"
+
+
+class TooManyRequests(Problem):
+    """The principal has made all requests that it may make in this window of time."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too-many-requests"
+    title = "The quota of requests is used up"
+
+    def __init__(self, quota: int, window: int, *, retry_after: int) -> None:
+        super().__init__(
+            f"{quota} requests in {window} seconds are used up; send the request again in {retry_after} seconds",
+            headers={"Retry-After": str(retry_after)},
+        )
+
+
 class Unavailable(Problem):
     """Something that the answer needs is down or busy; the request may be sent again."""
 
@@ -181,7 +231,7 @@ def documented(
     kind: type[BaseModel], example: dict[str, Any] | list[Any], *problems: type[Problem], status: int = HTTPStatus.OK
 ) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's responses of a guarded operation: its answer with an example, and the problems that it can have."""
-    always = (Unauthenticated, Forbidden, InvalidInput, Unavailable)
+    always = (Unauthenticated, Forbidden, InvalidInput, TooManyRequests, Unavailable)
     return {int(status): documented_answer(kind, example), **responses(*always, *problems)}
 
 

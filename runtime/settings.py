@@ -1,16 +1,20 @@
 """The environment, read once and checked: the only place that looks at it."""
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from runtime.errors import ConfigurationError
+from runtime.platform.providers import OidcProvider
 
 APP_ROLE = "holdfast_app"
 JOBS_ROLE = "holdfast_jobs"
@@ -56,7 +60,46 @@ def _archive_url(value: str) -> str:
     return value
 
 
+def _split_origins(value: object) -> object:
+    return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    if "*" in value:
+        message = "'*' would let sites of others call the API; name each site: https://app.example,…"
+        raise ValueError(message)
+    try:
+        url = urlsplit(value)
+        is_origin = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_origin = False
+    # A browser sends it in small letters, with nothing after host and port.
+    if not is_origin or "@" in value or value != f"{url.scheme}://{url.netloc}".lower():
+        message = "write an origin as a browser does: https://app.example or http://localhost:3000"
+        raise ValueError(message)
+    return value
+
+
+def _json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        message = 'is not JSON; write [{"issuer": "https://…", "audience": "…", "scopes": ["…"]}]'
+        raise ValueError(message) from None
+
+
+def _once(providers: tuple[OidcProvider, ...]) -> tuple[OidcProvider, ...]:
+    issuers = [provider.issuer for provider in providers]
+    if twice := sorted({issuer for issuer in issuers if issuers.count(issuer) > 1}):
+        message = f"{', '.join(twice)} is there twice; make it one entry"
+        raise ValueError(message)
+    return providers
+
+
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+OidcProviders = Annotated[tuple[OidcProvider, ...], NoDecode, BeforeValidator(_json), AfterValidator(_once)]
 
 
 class Settings(BaseSettings):
@@ -176,6 +219,23 @@ class ApiSettings(Settings):
         default_factory=lambda: min(len(os.sched_getaffinity(0)), MOST_WORKERS), ge=1, le=MOST_WORKERS
     )
 
+    # Requests that a principal may make in a window of so many seconds, over all workers; 0 for no limit.
+    rate_limit: int = Field(default=6000, ge=0, lt=10**15)
+    rate_limit_window: int = Field(default=60, ge=1, le=3600)
+    # Whose bearer tokens are believed; without one, none are.
+    oidc_providers: OidcProviders = Field(default_factory=tuple)
+    # Fits a batch of 10,000 measurements with 1,600 bytes each.
+    max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024, le=1024**3)
+    # Sites whose pages may call the API from a browser; by default none.
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(_origin)], ...] | None, NoDecode, BeforeValidator(_split_origins)
+    ] = None
+
+    # Whose traces the log's lines belong to.
+    google_cloud_project: str | None = Field(default=None, pattern=r"^[a-z0-9:.-]+$")
+    # Where the workers of one instance leave their figures for each other.
+    metrics_dir: Path | None = None
+
     @model_validator(mode="after")
     def _a_connection_for_each_worker(self) -> Self:
         if "max_workers" not in self.model_fields_set:
@@ -187,6 +247,16 @@ class ApiSettings(Settings):
 
 
 S = TypeVar("S", bound=Settings)
+
+
+@contextmanager
+def handed_down(name: str, value: str) -> Iterator[None]:
+    """Give a setting to the processes that this one starts."""
+    os.environ[name.upper()] = value
+    try:
+        yield
+    finally:
+        del os.environ[name.upper()]
 
 
 def load(kind: type[S]) -> S:
@@ -206,5 +276,9 @@ def _line(location: tuple[int | str, ...], kind: str, message: str) -> str:
     message = message.removeprefix("Value error, ")
     if not location:
         return message
-    name = str(location[0]).upper()
-    return f"{name}: not set, and it has no default" if kind == "missing" else f"{name}: {message}"
+    if kind == "missing":
+        message = "not set, and it has no default"
+    name, *place = map(str, location)
+    # A part of an entry is named by its path; an entry of a list says itself what is wrong with it.
+    path = f"{'.'.join(place)}: " if len(place) > 1 else ""
+    return f"{name.upper()}: {path}{message}"

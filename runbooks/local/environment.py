@@ -10,7 +10,16 @@ from runbooks.local.files import write_private
 from runtime.settings import ApiSettings
 
 # How the API serves is the user's to say; where things are and their secrets are not.
-USERS_CHOICE = ("LOG_LEVEL", "DEBUG", "MAX_WORKERS", "REQUEST_TIMEOUT")
+USERS_CHOICE = (
+    "LOG_LEVEL",
+    "DEBUG",
+    "MAX_WORKERS",
+    "REQUEST_TIMEOUT",
+    "RATE_LIMIT",
+    "RATE_LIMIT_WINDOW",
+    "MAX_BODY_BYTES",
+    "CORS_ORIGINS",
+)
 
 
 def child_environment(inherited: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:

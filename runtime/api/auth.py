@@ -1,17 +1,15 @@
-"""Who is calling, and whether they may: before the body is read."""
+"""Who is calling: a credential becomes a principal."""
 
 import datetime as dt
 import hmac
 import time
 import uuid
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import NoReturn, Protocol
 
 import asyncpg
 import structlog
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Request
 from sqlalchemy import bindparam, func, or_, select, update
 
 from runtime.db.pool import Database
@@ -19,19 +17,28 @@ from runtime.db.query import Query
 from runtime.platform import tokens
 from runtime.platform.models import ApiKey, Principal
 from runtime.platform.scopes import Scope
-from runtime.problems import Forbidden, Unauthenticated
+from runtime.problems import Unauthenticated
 
 log = structlog.get_logger()
 
 HEADER = "X-API-Key"
-SECURITY_SCHEME = {
+SECURITY_SCHEMES = {
     "ApiKey": {
         "type": "apiKey",
         "in": "header",
         "name": HEADER,
         "description": "`holdfast keys create` makes one. Scopes are given per operation.",
-    }
+    },
+    "Bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An OIDC token of an issuer in OIDC_PROVIDERS, which also says what scopes it has.",
+    },
 }
+_KEY_HEADER = HEADER.lower().encode()
+_CREDENTIALS = frozenset({_KEY_HEADER, b"authorization"})
+_SCHEME = b"bearer "
 
 # How long a revoked key may go on working, and how often a busy key is looked up.
 CACHE_SECONDS = 1.0
@@ -88,7 +95,7 @@ class KeyRing:
             Unauthenticated: no key, or one that does not work.
         """
         if not text:
-            message = f"send an API key in the header {HEADER}"
+            message = f"send an API key in the header {HEADER}, or an OIDC token as Authorization: Bearer"
             raise Unauthenticated(message)
         expires, caller = self._known.get(text, (0.0, None))
         if expires < time.monotonic():
@@ -122,30 +129,41 @@ class KeyRing:
             log.warning("last_used_not_recorded", key=str(row["id"]), error=type(error).__name__)
 
 
-def guarded_route(system: str) -> type[APIRoute]:
-    """Routes of a system: reading needs the scope `<system>:read`, all else `<system>:write`."""
+class TokenVerifier(Protocol):
+    """Knows whom a bearer token speaks for."""
 
-    class GuardedRoute(APIRoute):
-        def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-            verb = "read" if options.get("methods") in (["GET"], {"GET"}) else "write"
-            self.scope = Scope(f"{system}:{verb}")
-            extra = options.get("openapi_extra") or {}
-            options["openapi_extra"] = {**extra, "security": [{"ApiKey": [str(self.scope)]}]}
-            super().__init__(path, endpoint, **options)
+    async def caller(self, token: bytes) -> Caller:
+        """Whom the token speaks for."""
 
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            answer = super().get_route_handler()
-            scope = self.scope
+    async def close(self) -> None:
+        """End what is under way."""
 
-            async def authorise(request: Request) -> Response:
-                keys: KeyRing = request.app.state.keys
-                caller = await keys.caller(request.headers.get(HEADER))
-                if not caller.may(scope):
-                    message = f"this needs the scope {scope}; the credential has {', '.join(sorted(caller.scopes))}"
-                    raise Forbidden(message)
-                request.state.caller = caller
-                return await answer(request)
 
-            return authorise
+async def authenticate(request: Request) -> Caller:
+    """Whom the request's one credential speaks for.
 
-    return GuardedRoute
+    Raises:
+        Unauthenticated: there is none, more than one, or one that does not work.
+    """
+    key = authorization = b""
+    for name, value in request.scope["headers"]:
+        if name in _CREDENTIALS and value:
+            if key or authorization:
+                _refuse(f"the request has two credentials; send either {HEADER} or Authorization", "invalid_request")
+            if name == _KEY_HEADER:
+                key = value
+            else:
+                authorization = value
+    if not authorization:
+        keys: KeyRing = request.app.state.keys
+        return await keys.caller(key.decode("latin-1"))
+    if authorization[: len(_SCHEME)].lower() != _SCHEME:
+        _refuse(f"Authorization takes Bearer and an OIDC token; an API key goes into the header {HEADER}")
+    bearers: TokenVerifier | None = request.app.state.bearers
+    if bearers is None:
+        _refuse(f"no OIDC provider is set here, so bearer tokens are refused; send an API key in the header {HEADER}")
+    return await bearers.caller(authorization[len(_SCHEME) :].strip())
+
+
+def _refuse(message: str, bearer_error: str = "invalid_token") -> NoReturn:
+    raise Unauthenticated(message, bearer_error=bearer_error)

@@ -5,7 +5,7 @@ from typing import TypeVar, cast
 
 from fastapi import Request, Response
 
-from runtime.api.context import json_response
+from runtime.api.context import database, json_response
 from runtime.cache.cache import Cache, Entry
 from runtime.db.pool import Transaction
 
@@ -28,6 +28,8 @@ async def write(
     idempotent: bool = False,
 ) -> Result:
     """Run `work` in a transaction and commit it; no answer of the scopes from before is given after."""
+    if not scopes:
+        return await database(request).write(work, idempotent=idempotent)
     return await _cache(request).write(scopes, work, idempotent=idempotent)
 
 

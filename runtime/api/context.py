@@ -30,6 +30,11 @@ def cursors(request: Request) -> Cursors:
     return cast("Cursors", request.app.state.cursors)
 
 
+def header_lines(request: Request, name: bytes) -> list[bytes]:
+    """The values of a header, a line each; its name in small letters."""
+    return [value for given, value in request.scope["headers"] if given == name]
+
+
 def json_response(body: bytes, status: int = 200) -> Response:
     """An answer of bytes that are JSON already."""
     return Response(body, status, media_type=JSON_MEDIA_TYPE)

@@ -45,7 +45,7 @@ class Cursors:
 
     def _sign(self, purpose: str, payload: bytes) -> bytes:
         message = purpose.encode(errors="surrogatepass") + b"\x00" + payload
-        return hmac.digest(self._secret, message, hashlib.sha256)[:_SIGNATURE_BYTES]
+        return hashlib.blake2b(message, key=self._secret, digest_size=_SIGNATURE_BYTES).digest()
 
 
 def _encode(part: Any) -> tuple[str, Any]:

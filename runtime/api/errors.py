@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from runtime import problems
 from runtime.db.retry import LOST, ROLLED_BACK
@@ -89,10 +90,18 @@ async def _http(request: Request, error: Exception) -> Response:
         return answer(request, problems.NotFound(f"there is nothing at {request.url.path}"))
     if error.status_code == problems.MethodNotAllowed.status:
         problem: Problem = problems.MethodNotAllowed(f"{request.url.path} does not take {request.method}")
-        problem.headers = dict(error.headers or {})
+        problem.headers = {"Allow": ", ".join(sorted(_methods(request)))}
         return answer(request, problem)
+    if error.status_code == problems.PayloadTooLarge.status:
+        return answer(request, problems.PayloadTooLarge(error.detail))
     # FastAPI's only other one: bytes that are not UTF-8, a number of thousands of digits, brackets without end.
     return answer(request, problems.InvalidInput.of(field="body", message="cannot be read as JSON"))
+
+
+def _methods(request: Request) -> set[str]:
+    """What the path takes; Starlette names the methods of its first route alone."""
+    there = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in there for method in getattr(route, "methods", None) or ()}
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Around every request: an id, a deadline and a log line."""
+"""Around every request: an id, its trace, a deadline, a log line and its place in the figures."""
 
 import asyncio
 import re
@@ -6,16 +6,16 @@ import time
 import uuid
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
 
+from runtime.logs import REQUEST
+from runtime.observability import trace
+from runtime.observability.meters import HttpMeter
 from runtime.problems import MEDIA_TYPE, InternalError, Problem, Unavailable
 
 log = structlog.get_logger()
 
-REQUEST_ID = "X-Request-Id"
-_ACCEPTABLE_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+_ACCEPTABLE_ID = re.compile(rb"[\w.:/+=-]{1,128}")
 
 
 class RequestContext:
@@ -24,24 +24,33 @@ class RequestContext:
     Args:
         app: what answers.
         timeout: seconds; a request that is not answered by then gets 503.
+        meter: counts the requests.
+        project: of Google Cloud, whose traces the callers name.
     """
 
-    def __init__(self, app: ASGIApp, *, timeout: float) -> None:  # a setting, not a call's deadline
+    # timeout is a setting, not a call's deadline.
+    def __init__(self, app: ASGIApp, *, timeout: float, meter: HttpMeter, project: str | None = None) -> None:
         self._app = app
         self._timeout = timeout
+        self._meter = meter
+        self._project = project
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(REQUEST_ID, "")
-        ident = given if _ACCEPTABLE_ID.fullmatch(given) else str(uuid.uuid4())
+        given: dict[bytes, bytes] = dict(scope["headers"])
+        wanted = given.get(b"x-request-id", b"")
+        ident = wanted.decode() if _ACCEPTABLE_ID.fullmatch(wanted) else str(uuid.uuid4())
         state = scope.setdefault("state", {})
         state["request_id"] = ident
         # Whoever has something to say beside the answer, whatever that will be, adds it here.
         headers = state["headers"] = [(b"x-request-id", ident.encode())]
+        # Every line that the request leaves in the log says so.
+        about = REQUEST.set({"request_id": ident, **trace.fields(given, project=self._project)})
         status = 0
+        method = self._meter.begin(scope["method"])
         started = time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
@@ -54,9 +63,7 @@ class RequestContext:
         problem: Problem
         try:
             async with asyncio.timeout(self._timeout):
-                # Every line that the request leaves in the log has its id.
-                with bound_contextvars(request_id=ident):
-                    await self._app(scope, receive, send_with_id)
+                await self._app(scope, receive, send_with_id)
         except TimeoutError:
             if status:  # the answer has begun, and cannot become another
                 raise
@@ -66,18 +73,25 @@ class RequestContext:
             # The outermost boundary: whatever it is, the caller gets a problem document and the log gets the rest.
             if status:
                 raise
-            log.exception("unhandled_error", request_id=ident, error=type(error).__name__)
+            log.exception("unhandled_error", error=type(error).__name__)
             problem = InternalError("the failure is logged under the request's id")
             await _answer(problem, ident, send_with_id)
         finally:
+            seconds = time.perf_counter() - started
+            # The template: paths have ids in them, and are as many as callers like.
+            route = getattr(scope.get("route"), "path", "")
+            self._meter.end(method, route, status, seconds)
+            caller = state.get("caller")
             log.info(
                 "request",
-                request_id=ident,
                 method=scope["method"],
+                route=route,
                 path=scope["path"],
                 status=status,
-                ms=round((time.perf_counter() - started) * 1000, 2),
+                ms=round(seconds * 1000, 2),
+                principal_id=str(caller.principal_id) if caller else None,
             )
+            REQUEST.reset(about)
 
 
 async def _answer(problem: Problem, ident: str, send: Send) -> None:

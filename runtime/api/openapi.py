@@ -5,8 +5,30 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from runtime.api.auth import SECURITY_SCHEME
-from runtime.problems import MEDIA_TYPE
+from runtime.api import idempotency
+from runtime.api.auth import SECURITY_SCHEMES
+from runtime.problems import MEDIA_TYPE, PayloadTooLarge, responses
+
+# On every answer to a caller who is known.
+_RATE_LIMIT_HEADERS = {
+    "RateLimit-Policy": {
+        "description": "How many requests (q) the principal may make in a window of so many seconds (w).",
+        "schema": {"type": "string"},
+        "example": '"default";q=6000;w=60',
+    },
+    "RateLimit": {
+        "description": "How many requests are left (r), and in how many seconds the next window begins (t).",
+        "schema": {"type": "string"},
+        "example": '"default";r=5999;t=42',
+    },
+}
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds after which to send the request again.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 42,
+    }
+}
 
 
 def install(app: FastAPI) -> None:
@@ -17,16 +39,37 @@ def install(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = generate()
             components = document.setdefault("components", {})
-            components["securitySchemes"] = SECURITY_SCHEME
+            components["securitySchemes"] = SECURITY_SCHEMES
             for path in document["paths"].values():
-                for operation in path.values():
+                for method, operation in path.items():
                     _tidy(operation)
+                    if method == "post":
+                        idempotency.describe(operation)
+                    _add_limits(operation)
             for unused in ("HTTPValidationError", "ValidationError"):
                 components.get("schemas", {}).pop(unused, None)
+            _make_whole(document)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _add_limits(operation: dict[str, Any]) -> None:
+    """What every guarded operation says of the quota, and every one with a body of its size."""
+    described = operation["responses"]
+    if "requestBody" in operation:
+        ((status, too_large),) = responses(PayloadTooLarge).items()
+        del too_large["model"]
+        too_large["content"][MEDIA_TYPE]["schema"] = {"$ref": "#/components/schemas/ProblemDocument"}
+        described[str(status)] = too_large
+    if "security" in operation:
+        for status, response in described.items():
+            headers = response.setdefault("headers", {})
+            if status != "401":
+                headers |= _RATE_LIMIT_HEADERS
+            if status in {"429", "503"}:
+                headers |= _RETRY_AFTER
 
 
 def _tidy(operation: dict[str, Any]) -> None:
@@ -41,3 +84,16 @@ def _tidy(operation: dict[str, Any]) -> None:
             del operation["responses"][status]
         elif schema.endswith("/ProblemDocument"):
             content.setdefault(MEDIA_TYPE, {})["schema"] = content.pop("application/json")["schema"]
+
+
+def _make_whole(node: Any) -> None:
+    """The limits of integers, which FastAPI writes with a point."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name in {"minimum", "maximum"} and isinstance(value, float) and value.is_integer():
+                node[name] = int(value)
+            else:
+                _make_whole(value)
+    elif isinstance(node, list):
+        for value in node:
+            _make_whole(value)

@@ -5,6 +5,7 @@ import typer
 from runtime import settings
 from runtime.db.engine import make_engine
 from runtime.db.migrate import migrate as run_migrate
+from runtime.jobs.idempotency import count_expired, forget_expired
 from runtime.jobs.partitions import MONTHS_AHEAD, ensure_partitions
 
 
@@ -31,3 +32,14 @@ def partitions(
         typer.echo(f"{partition.name} made, {partition.rows_moved} waiting rows moved into it")
     if not made:
         typer.echo("all partitions are there")
+
+
+def forget_idempotency_keys(
+    apply: bool = typer.Option(False, "--apply", help="Delete them; without it they are only counted."),  # noqa: FBT001  # typer's way to a flag
+) -> None:
+    """Delete the idempotency keys that are older than the 24 hours that they are good for."""
+    engine = make_engine(settings.load(settings.Settings), application_name="holdfast-idempotency", duty="jobs")
+    if apply:
+        typer.echo(f"{forget_expired(engine)} expired idempotency keys deleted")
+    else:
+        typer.echo(f"{count_expired(engine)} expired idempotency keys; nothing deleted: --apply deletes them")

@@ -1,7 +1,10 @@
 """The command that serves the API."""
 
+import contextlib
 import signal
 import sys
+import tempfile
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -14,17 +17,36 @@ def serve() -> None:
     loaded = settings.load(settings.ApiSettings)
     # A single worker raises the signal again when all is answered and closed: that is success.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with _meeting_place(loaded):
+        _run(loaded)
+
+
+def _run(loaded: settings.ApiSettings) -> None:
     uvicorn.run(
-        "runtime.api.app:create_app",
+        "runtime.api.worker:application",
         factory=True,
         host=loaded.api_host,
         port=loaded.api_port,
         workers=loaded.max_workers if loaded.max_workers > 1 else None,
         loop="uvloop",
-        http="httptools",
+        http="runtime.api.head_limit:BoundedHttp",
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=10,
     )
+
+
+@contextlib.contextmanager
+def _meeting_place(loaded: settings.ApiSettings) -> Iterator[None]:
+    """Where the workers leave their figures for each other, until the last has ended."""
+    if loaded.max_workers == 1 or loaded.metrics_dir is not None:
+        yield
+        return
+    # Workers are processes of their own, and read their settings as this one did.
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-metrics-", ignore_cleanup_errors=True) as folder,
+        settings.handed_down("metrics_dir", folder),
+    ):
+        yield

@@ -18,7 +18,7 @@ NAMING_CONVENTION = {
 
 # Python types of the columns that the systems have in common.
 Name = Annotated[str, mapped_column(String(255))]
-Subject = Annotated[str, mapped_column(String(255))]
+Subject = Annotated[str, mapped_column(String(255), doc="The subject of a principal.")]
 Json = Annotated[dict[str, Any], mapped_column(JSONB)]
 Moment = Annotated[dt.datetime, mapped_column(DateTime(timezone=True))]
 Now = Annotated[dt.datetime, mapped_column(DateTime(timezone=True), server_default=text("now()"))]

@@ -13,16 +13,28 @@ import asyncpg
 from asyncpg.pool import Pool, PoolConnectionProxy
 
 CLOSE_SECONDS = 5
+# How long a server may take to end a statement that nobody waits for any more.
+CANCEL_SECONDS = 0.5
+# Of one worker: about what it answers in the second in which a caller is still glad of it. More are refused at once.
+MOST_WAITING = 1000
 
 
 class Connection(asyncpg.Connection):
-    """One that knows when it was opened."""
+    """One that knows when it was opened, and does not wait long for a server that does not answer."""
 
     __slots__ = ("opened_at",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.opened_at = time.monotonic()
+
+    async def _cancel(self, *waiters: Any) -> None:
+        # The driver would give a server that hangs as long for this as for the command itself: twice the deadline.
+        giving_up = asyncio.get_running_loop().call_later(CANCEL_SECONDS, self.terminate)
+        try:
+            await super()._cancel(*waiters)  # type: ignore[misc]  # asyncpg's types leave it out
+        finally:
+            giving_up.cancel()
 
 
 class Connections:
@@ -42,17 +54,26 @@ class Connections:
         self._at_hand: list[PoolConnectionProxy] = []
         self.waiting = 0
 
+    @property
+    def size(self) -> int:
+        """How many are open."""
+        return self._pool.get_size()
+
     async def take(self) -> PoolConnectionProxy:
         """A connection, when there is one.
 
         Raises:
             TimeoutError: none came free in time.
+            asyncpg.TooManyConnectionsError: too many wait already.
         """
         while self._at_hand:
             connection = self._at_hand.pop()
             if _is_open(connection):
                 return connection
             await self.release(connection)
+        if self.waiting >= MOST_WAITING:
+            message = f"{MOST_WAITING} wait for a connection already"
+            raise asyncpg.TooManyConnectionsError(message)
         self.waiting += 1
         try:
             return await self._pool.acquire(timeout=self._timeout)

@@ -7,12 +7,11 @@ import google.auth.transport.requests
 from google.auth.exceptions import GoogleAuthError
 from sqlalchemy import URL, Engine, create_engine, event
 
+from runtime.db.tokens import LOGIN_SCOPE
 from runtime.errors import ConfigurationError
 from runtime.settings import Settings
 
 CONNECT_SECONDS = 10
-# What Cloud SQL accepts instead of a password.
-LOGIN_SCOPE = "https://www.googleapis.com/auth/sqlservice.login"
 
 
 def make_engine(settings: Settings, *, application_name: str, duty: Literal["migration", "jobs"]) -> Engine:

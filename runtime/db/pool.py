@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import asyncpg
@@ -13,6 +14,7 @@ from asyncpg.connection import LoggedQuery
 from runtime.db.connections import Connection, Connections
 from runtime.db.query import Query
 from runtime.db.retry import LOST, ROLLED_BACK, may_repeat, retrying
+from runtime.observability.meters import DatabaseMeter
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,18 +38,19 @@ class Executor(Protocol):
 class Transaction:
     """A transaction under way; services write through it and never commit."""
 
-    __slots__ = ("connection",)
+    __slots__ = ("_meter", "connection")
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, meter: DatabaseMeter) -> None:
         self.connection = connection
+        self._meter = meter
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
         """First row of the answer, if any."""
-        return await self.connection.fetchrow(query.sql, *query.arguments(parameters))
+        return await self._meter.timed(query, self.connection.fetchrow(query.sql, *query.arguments(parameters)))
 
     async def value(self, query: Query, **parameters: Any) -> Any:
         """First column of the first row, or None."""
-        return await self.connection.fetchval(query.sql, *query.arguments(parameters))
+        return await self._meter.timed(query, self.connection.fetchval(query.sql, *query.arguments(parameters)))
 
 
 class Database:
@@ -65,6 +68,17 @@ class Database:
         self._connections: Connections | None = None
         self._opening = asyncio.Lock()
         self._cloud_sql: CloudSql | None = None
+        self.meter = DatabaseMeter()
+
+    @property
+    def size(self) -> int:
+        """Connections that are open."""
+        return self._connections.size if self._connections else 0
+
+    @property
+    def waiting(self) -> int:
+        """Who waits for a connection."""
+        return self._connections.waiting if self._connections else 0
 
     async def open(self) -> Connections:
         """The connections, opened if they are not yet."""
@@ -90,12 +104,12 @@ class Database:
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
         """First row of a read, if any."""
         arguments = query.arguments(parameters)
-        return await self._read(lambda connection: connection.fetchrow(query.sql, *arguments))
+        return await self._read(lambda connection: self.meter.timed(query, connection.fetchrow(query.sql, *arguments)))
 
     async def value(self, query: Query, **parameters: Any) -> Any:
         """First column of a read's first row, or None."""
         arguments = query.arguments(parameters)
-        return await self._read(lambda connection: connection.fetchval(query.sql, *arguments))
+        return await self._read(lambda connection: self.meter.timed(query, connection.fetchval(query.sql, *arguments)))
 
     async def write(self, work: Callable[[Transaction], Awaitable[Result]], *, idempotent: bool = False) -> Result:
         """Run `work` in a transaction and commit it.
@@ -105,7 +119,7 @@ class Database:
         """
         async for attempt in retrying(idempotent=idempotent):
             with attempt:
-                return await self._use(partial(_in_transaction, work))
+                return await self._use(partial(self._in_transaction, work))
         raise AssertionError  # pragma: no cover  # retrying() returns or raises
 
     async def _read(self, fetch: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
@@ -122,15 +136,31 @@ class Database:
 
     async def _use(self, work: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
         connections = self._connections or await self.open()
-        connection = await connections.take()
+        meter = self.meter
+        began = perf_counter()
+        try:
+            connection = await connections.take()
+        except (TimeoutError, asyncio.CancelledError):
+            # Whose request ended at its deadline waited in vain too.
+            meter.timeouts += 1
+            raise
+        meter.took(perf_counter() - began)
         try:
             # It has the connection's methods.
             result = await work(cast("asyncpg.Connection", connection))
         except BaseException:
             await connections.release(connection)
             raise
+        finally:
+            meter.in_use -= 1
         await connections.keep(connection)
         return result
+
+    async def _in_transaction(
+        self, work: Callable[[Transaction], Awaitable[Result]], connection: asyncpg.Connection
+    ) -> Result:
+        async with connection.transaction():
+            return await work(Transaction(connection, self.meter))
 
     async def _prepare(self, connection: asyncpg.Connection) -> None:
         # JSON passes through as bytes, both ways; jsonb on the wire has a version byte before it.
@@ -176,11 +206,6 @@ class Database:
             # One, however often the opening fails: it holds sessions and keys.
             self._cloud_sql = CloudSql(settings)
         return await asyncpg.create_pool(connect=self._cloud_sql.connect, **options)
-
-
-async def _in_transaction(work: Callable[[Transaction], Awaitable[Result]], connection: asyncpg.Connection) -> Result:
-    async with connection.transaction():
-        return await work(Transaction(connection))
 
 
 async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:

@@ -3,6 +3,7 @@
 Rows leave as JSON that PostgreSQL builds: the bytes go to the caller as they are.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -12,8 +13,10 @@ from sqlalchemy import ColumnElement, Integer, Select, bindparam, cast, func, li
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.expression import TableClause, UpdateBase
 
 _DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves the dialect's constructor untyped
 
@@ -27,9 +30,12 @@ LIMIT = bindparam("limit", type_=Integer)
 
 
 class Query:
-    """A compiled statement that takes its parameters by name."""
+    """A compiled statement that takes its parameters by name.
 
-    __slots__ = ("_json", "_literals", "_names", "sql")
+    Its `summary` (the operation and the tables) and its `digest` name it where it is measured.
+    """
+
+    __slots__ = ("_json", "_literals", "_names", "digest", "operation", "sql", "summary")
 
     def __init__(self, statement: ClauseElement) -> None:
         compiled = statement.compile(dialect=_DIALECT)
@@ -37,6 +43,9 @@ class Query:
             message = f"{type(statement).__name__} is not a statement with parameters"
             raise TypeError(message)
         self.sql = str(compiled)
+        self.operation = self.sql.split(None, 1)[0].upper()
+        self.summary = " ".join((self.operation, *_tables_of(statement)))
+        self.digest = hashlib.blake2b(self.sql.encode(), digest_size=4).hexdigest()
         self._names = tuple(compiled.positiontup or ())
         # Literals inside the statement travel as parameters too; those have a value already.
         self._literals = {name: value for name, value in compiled.params.items() if value is not None}
@@ -54,6 +63,15 @@ class Query:
                 (name, parameters[name] if name in parameters else self._literals[name]) for name in self._names
             )
         ]
+
+
+def _tables_of(statement: ClauseElement) -> list[str]:
+    found = {part.name for part in visitors.iterate(statement) if isinstance(part, TableClause)}
+    target = (
+        statement.table.name if isinstance(statement, UpdateBase) and isinstance(statement.table, TableClause) else ""
+    )
+    # The one that is written first; the rest as every worker would have them.
+    return sorted(found, key=lambda name: (name != target, name))
 
 
 def _dump(value: Any) -> bytes | None:

@@ -19,6 +19,8 @@ LOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.ConnectionDoesNotExistError,
     asyncpg.InterfaceError,
+    # What the driver says of a connection whose server has said farewell and not hung up yet; nothing was sent.
+    asyncpg.InternalClientError,
     ConnectionError,
 )
 ATTEMPTS = 4

@@ -36,12 +36,17 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         JOBS_ROLE: "SELECT, INSERT, UPDATE",
         READONLY_ROLE: "SELECT (id, principal_id, prefix, scopes, created_at, expires_at, revoked_at, last_used_at)",
     },
+    # The jobs delete what has expired.
+    "idempotency_keys": {APP_ROLE: "SELECT, INSERT, UPDATE", JOBS_ROLE: "SELECT, DELETE", READONLY_ROLE: "SELECT"},
     "audit_log": {APP_ROLE: "INSERT", JOBS_ROLE: "SELECT, INSERT", READONLY_ROLE: "SELECT"},
     # Whoever changes rows that are cached may have to shut the cache.
     "cache_trust": {APP_ROLE: "SELECT, UPDATE", JOBS_ROLE: "SELECT, UPDATE", READONLY_ROLE: "SELECT"},
     "alembic_version": {APP_ROLE: "SELECT", JOBS_ROLE: "SELECT", READONLY_ROLE: "SELECT"},
 }
-FUNCTION_GRANTS: Mapping[str, Sequence[str]] = {"ensure_metric_partitions(integer)": (JOBS_ROLE,)}
+FUNCTION_GRANTS: Mapping[str, Sequence[str]] = {
+    "ensure_metric_partitions(integer)": (JOBS_ROLE,),
+    "ensure_principal(text, text)": (APP_ROLE,),
+}
 
 
 def ensure_roles(connection: Connection) -> None:

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, String, bindparam, cast, func, insert, update
 
 from runtime.db.base import Base
+from runtime.db.documents import version_of
 from runtime.db.query import Query, View, json_object
 
 Derived: TypeAlias = Mapping[str, Mapping[str, ColumnElement[Any]]]
@@ -19,6 +20,7 @@ class Writes:
         view: what the answer shows of the row.
         on_insert: given column → the columns that follow from it, as expressions.
         on_update: the same for updates, where the expressions may look at the old row.
+        versioned: the answer has the row's version too. Not for a partitioned table.
     """
 
     def __init__(
@@ -28,9 +30,10 @@ class Writes:
         *,
         on_insert: Derived | None = None,
         on_update: Derived | None = None,
+        versioned: bool = False,
     ) -> None:
         self._model = model
-        self._answer = json_object(view)
+        self._answer = [json_object(view), *([version_of(model)] if versioned else [])]
         self._on_insert = on_insert or {}
         self._on_update = on_update or {}
         self._inserts: dict[frozenset[str], Query] = {}
@@ -44,7 +47,7 @@ class Writes:
             identity: ColumnElement[Any] = self._model.__table__.c.id
             if "id" not in names and isinstance(identity.type, String):
                 values["id"] = cast(func.uuid7(), String)
-            query = Query(insert(self._model).values(values).returning(self._answer))
+            query = Query(insert(self._model).values(values).returning(*self._answer))
             self._inserts[names] = query
         return query
 
@@ -57,7 +60,7 @@ class Writes:
                 update(self._model)
                 .where(identity == bindparam("key", type_=identity.type))
                 .values(self._values(names, self._on_update))
-                .returning(self._answer)
+                .returning(*self._answer)
             )
             self._updates[names] = query
         return query

@@ -14,10 +14,10 @@ from runtime.errors import HoldfastError
 from runtime.platform import audit, tokens
 from runtime.platform.models import ApiKey, Principal
 from runtime.platform.scopes import ALL_SCOPES
+from runtime.platform.subjects import SUBJECT_LENGTH, is_subject
 
 # Principals that this platform names itself; an OIDC issuer's are under its URL.
 LOCAL_ISSUER = "holdfast"
-SUBJECT_LENGTH = 100
 
 
 class KeyManagementError(HoldfastError):
@@ -47,9 +47,9 @@ def create_key(
     """Make a key for a subject, and the subject's principal if it is new. The caller commits.
 
     Raises:
-        KeyManagementError: an unknown scope, none at all, or a subject that columns cannot hold.
+        KeyManagementError: an unknown scope, none at all, or a subject that columns cannot hold or an OIDC issuer has.
     """
-    if not subject.strip() or len(subject) > SUBJECT_LENGTH or not subject.isprintable():
+    if not is_subject(subject):
         message = f"subject: 1 to {SUBJECT_LENGTH} printable characters"
         raise KeyManagementError(message)
     wanted = tuple(dict.fromkeys(scopes))
@@ -175,14 +175,14 @@ def _prefix(key: str) -> str:
 
 
 def _ensure_principal(connection: Connection, subject: str) -> uuid.UUID:
-    connection.execute(
-        insert(Principal)
-        .values(issuer=LOCAL_ISSUER, subject=subject)
-        .on_conflict_do_nothing(constraint="uq_principals_issuer_subject")
-    )
-    return connection.execute(
+    connection.execute(insert(Principal).values(issuer=LOCAL_ISSUER, subject=subject).on_conflict_do_nothing())
+    found = connection.execute(
         select(Principal.id).where(Principal.issuer == LOCAL_ISSUER, Principal.subject == subject)
-    ).scalar_one()
+    ).scalar_one_or_none()
+    if found is None:
+        message = f"subject: {subject!r} is a user of an OIDC issuer; choose another"
+        raise KeyManagementError(message)
+    return found
 
 
 def _insert(

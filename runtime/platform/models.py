@@ -27,11 +27,15 @@ class Principal(Base):
     __tablename__ = "principals"
 
     id: Mapped[UuidKey]
-    issuer: Mapped[str] = mapped_column(String(255))
+    issuer: Mapped[str] = mapped_column(String(255), doc="Who vouches for the subject.")
     subject: Mapped[Subject]
     created_at: Mapped[Now]
 
-    __table_args__ = (UniqueConstraint("issuer", "subject", name="uq_principals_issuer_subject"),)
+    __table_args__ = (
+        UniqueConstraint("issuer", "subject", name="uq_principals_issuer_subject"),
+        # Two issuers never share a subject: what one's user wrote would be the other's.
+        UniqueConstraint("subject", name="uq_principals_subject"),
+    )
 
 
 class ApiKey(Base):
@@ -41,13 +45,13 @@ class ApiKey(Base):
 
     id: Mapped[UuidKey]
     principal_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("principals.id"))
-    prefix: Mapped[str] = mapped_column(String(16))
-    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    prefix: Mapped[str] = mapped_column(String(16), doc="The part of the key by which it is found.")
+    digest: Mapped[bytes] = mapped_column(LargeBinary, doc="HMAC-SHA-256 of the key under the platform's secret.")
     scopes: Mapped[list[str]] = mapped_column(ARRAY(String(50)))
     created_at: Mapped[Now]
     expires_at: Mapped[Moment | None]
     revoked_at: Mapped[Moment | None]
-    last_used_at: Mapped[Moment | None]
+    last_used_at: Mapped[Moment | None] = mapped_column(doc="To the minute.")
 
     __table_args__ = (
         UniqueConstraint("prefix", name="uq_api_keys_prefix"),
@@ -66,6 +70,26 @@ class CacheTrust(Base):
     distrusted_until: Mapped[Now]
 
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+
+class IdempotencyKey(Base):
+    """A POST that was sent with a key, and how it was answered."""
+
+    __tablename__ = "idempotency_keys"
+
+    # Without a reference to the principal: the row is gone in a day, and each call would lock the principal's.
+    principal_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[int] = mapped_column(BigInteger)
+    answer: Mapped[bytes] = mapped_column(LargeBinary)
+    version: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[Now]
+
+    __table_args__ = (
+        CheckConstraint("octet_length(fingerprint) = 32", name="fingerprint"),
+        Index("idx_idempotency_keys_created_at", "created_at"),
+    )
 
 
 class AuditEntry(Base):

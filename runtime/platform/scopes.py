@@ -11,6 +11,8 @@ class Scope(StrEnum):
     UTXOIQ_READ = "utxoiq:read"
     UTXOIQ_WRITE = "utxoiq:write"
     UTXOIQ_ADMIN = "utxoiq:admin"
+    PLATFORM_READ = "platform:read"
+    PLATFORM_WRITE = "platform:write"
 
 
 ALL_SCOPES: tuple[str, ...] = tuple(Scope)

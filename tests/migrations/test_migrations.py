@@ -54,9 +54,16 @@ ROWS = {
     """,
     # It comes with its row.
     "0004": "UPDATE cache_trust SET distrusted_until = 'infinity';",
+    "0005": """
+        INSERT INTO idempotency_keys (principal_id, key, fingerprint, status, answer)
+            VALUES (uuid7(), 'k', decode(repeat('00', 32), 'hex'), 201, '');
+    """,
+    "0006": "SELECT ensure_principal('https://issuer.example', 'user-1');",
 }
 SCRIPTS = ScriptDirectory.from_config(revisions.alembic_config())
 CHAIN = [script.revision for script in reversed(list(SCRIPTS.walk_revisions()))]
+# Of revisions that a test adds.
+NEXT, LATER = (f"{len(CHAIN) + number:04}" for number in (1, 2))
 
 
 @pytest.fixture
@@ -122,7 +129,7 @@ def test_each_step_goes_up_down_and_up_again_with_rows_in_the_tables(connection:
     for revision in CHAIN:
         command.upgrade(config, revision)
         made = tables(connection)
-        assert before < made
+        assert before <= made
         fill(connection, revision)
         full = counts(connection)
         assert all(full.values())
@@ -290,13 +297,13 @@ def test_a_database_that_was_taken_down_comes_up_again(database: TestDatabase) -
 
 def test_a_migration_runs_as_the_owner_with_timeouts(database: TestDatabase, with_revision: WithRevision) -> None:
     folder = with_revision(
-        "0005",
+        NEXT,
         'op.execute("CREATE TABLE seen AS SELECT current_user, session_user, '
         "current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement\")",
     )
     done = runtime("migrate", cwd=folder, environment=environment_of(database))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "schema 0004 => 0005; roles and grants set\n"
+    assert done.stdout == f"schema {CHAIN[-1]} => {NEXT}; roles and grants set\n"
     with autocommit(database.url()) as connection:
         assert tuple(connection.execute(text("SELECT * FROM seen")).one()) == (OWNER_ROLE, "postgres", "4s", "5s")
         assert connection.scalar(text("SELECT tableowner FROM pg_tables WHERE tablename = 'seen'")) == OWNER_ROLE
@@ -306,7 +313,7 @@ def test_a_migration_that_meets_a_lock_gives_up_and_changes_nothing(
     database: TestDatabase, with_revision: WithRevision
 ) -> None:
     folder = with_revision(
-        "0005",
+        NEXT,
         'op.execute("CREATE TABLE fresh (id int)")\nop.execute("ALTER TABLE experiments ADD COLUMN extra int")',
     )
     before = snapshot(database)
@@ -326,18 +333,18 @@ def test_a_migration_that_meets_a_lock_gives_up_and_changes_nothing(
 def test_of_several_migrations_those_before_a_failure_are_kept(
     database: TestDatabase, with_revision: WithRevision
 ) -> None:
-    with_revision("0005", 'op.execute("CREATE TABLE fresh (id int)")')
-    folder = with_revision("0006", 'op.execute("CREATE TABLE never (id int)")\nop.execute("SELECT 1/0")', after="0005")
+    with_revision(NEXT, 'op.execute("CREATE TABLE fresh (id int)")')
+    folder = with_revision(LATER, 'op.execute("CREATE TABLE never (id int)")\nop.execute("SELECT 1/0")', after=NEXT)
     done = runtime("migrate", cwd=folder, environment=environment_of(database))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("holdfast: the migration stopped: division by zero; what had finished is kept")
     with autocommit(database.url()) as connection:
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0005"
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == NEXT
         assert connection.scalar(text("SELECT to_regclass('never')")) is None
     # Corrected, it goes on where it stopped.
-    with_revision("0006", 'op.execute("CREATE TABLE never (id int)")', after="0005")
+    with_revision(LATER, 'op.execute("CREATE TABLE never (id int)")', after=NEXT)
     done = runtime("migrate", cwd=folder, environment=environment_of(database))
-    assert (done.returncode, done.stdout) == (0, "schema 0005 => 0006; roles and grants set\n")
+    assert (done.returncode, done.stdout) == (0, f"schema {NEXT} => {LATER}; roles and grants set\n")
 
 
 def test_two_at_once_both_succeed_and_one_does_the_work(empty: TestDatabase, tmp_path: Path) -> None:
@@ -398,7 +405,7 @@ async def test_an_administrator_without_superuser_migrates_and_extensions_are_re
     assert len(ensure_partitions(jobs)) == 4
     jobs.dispose()
     pool = Database(cloud.settings(db_pool_min=1), application_name="test")
-    assert (await pool.open()).get_size() == 1
+    assert (await pool.open()).size == 1
     await pool.close()
     # And what was granted to the administrator makes the way down.
     engine = engine_at(cloud.url("admin"), application_name="test")

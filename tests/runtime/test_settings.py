@@ -1,6 +1,7 @@
 """Settings: what the environment may say, and what is answered when it is wrong."""
 
 import ast
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,21 @@ from pydantic import SecretStr, ValidationError
 from pydantic_core import PydanticUndefined
 
 from runtime.errors import ConfigurationError
+from runtime.platform.providers import OidcProvider
 from runtime.settings import MOST_WORKERS, ApiSettings, Settings, load
 from tests.conftest import PASSWORD, SECRET
 from tests.running import ROOT
 
 EXAMPLE = ROOT / ".env.example"
+GOOGLE = "https://accounts.google.com"
 URL = "postgresql://api:pw@db.example:6432/holdfast"
+
+
+def provider(**others: object) -> str:
+    """An OIDC provider as the environment has it, with these parts instead; None leaves one out."""
+    parts = {"issuer": "https://issuer.example", "audience": "a", "scopes": ["ard:read"], **others}
+    return json.dumps([{name: value for name, value in parts.items() if value is not None}])
+
 
 # Every setting: the environment's text, and the value that the platform then has.
 NAMES: dict[str, tuple[str, object]] = {
@@ -48,6 +58,19 @@ NAMES: dict[str, tuple[str, object]] = {
     "API_HOST": ("0.0.0.0", "0.0.0.0"),  # noqa: S104  # what a container listens on
     "API_PORT": ("8080", 8080),
     "MAX_WORKERS": ("3", 3),
+    "GOOGLE_CLOUD_PROJECT": ("holdfast-prod", "holdfast-prod"),
+    "METRICS_DIR": ("/", Path("/")),
+    "OIDC_PROVIDERS": (
+        f'[{{"issuer": "{GOOGLE}", "audience": "a", "emails": {{"robot@p.iam.gserviceaccount.com": ["ard:write"]}}}}]',
+        (OidcProvider(issuer=GOOGLE, audience="a", emails={"robot@p.iam.gserviceaccount.com": {"ard:write"}}),),
+    ),
+    "RATE_LIMIT": ("0", 0),
+    "RATE_LIMIT_WINDOW": ("1", 1),
+    "MAX_BODY_BYTES": ("1048576", 1_048_576),
+    "CORS_ORIGINS": (
+        " https://app.example, http://localhost:3000,,",
+        ("https://app.example", "http://localhost:3000"),
+    ),
 }
 # What says where the database is: one of them at a time.
 PLACES = ("DATABASE_URL", "GCP_SQL_INSTANCE", "DB_HOST")
@@ -169,6 +192,37 @@ REFUSED: dict[str, tuple[dict[str, str | None], str]] = {
     "cache without host": ({"REDIS_URL": "redis://"}, "REDIS_URL: is not a URL"),
     "cache with a word for a port": ({"REDIS_URL": "redis://cache:x"}, "REDIS_URL: is not a URL"),
     "archive": ({"ARCHIVE_URL": "/tmp/archive"}, "ARCHIVE_URL: write gs://BUCKET"),  # noqa: S108  # no file
+    **{
+        name: ({"OIDC_PROVIDERS": text}, f"OIDC_PROVIDERS: {line}")
+        for name, (text, line) in {
+            "providers that are no JSON": ("https://issuer.example", "is not JSON; write "),
+            "one provider that is no list": (provider()[1:-1], "Input should be "),
+            "a provider without an audience": (provider(audience=None), "0.audience: not set"),
+            "a provider of any audience": (provider(audience=""), "0.audience: "),
+            "a provider that gives nothing": (provider(scopes=[]), "https://issuer.example gives nothing: add scopes "),
+            "an e-mail that is given nothing": (provider(emails={"a@b": []}), "https://issuer.example has an e-mail"),
+            "an unknown scope": (provider(scopes=["ard:delete"]), "0.scopes.0: unknown scope; there are ard:read"),
+            "an e-mail's unknown scope": (provider(emails={"a@b": ["all"]}), "0.emails.a@b.0: unknown scope"),
+            "an issuer without TLS": (provider(issuer="http://issuer.example"), "0.issuer: write https://HOST"),
+            "an issuer that is no URL": (provider(issuer="issuer.example"), "0.issuer: write https://HOST"),
+            "an issuer with a query": (provider(issuer="https://issuer.example/?a=b"), "0.issuer: an issuer has no"),
+            "an issuer too long to store": (provider(issuer="https://i.example/" + "x" * 255), "0.issuer: "),
+            "keys without TLS": (provider(jwks_uri="http://issuer.example/keys"), "0.jwks_uri: write https://HOST"),
+            "everyone of Google": (provider(issuer=GOOGLE), f"{GOOGLE} gives anyone in the world a token"),
+            "everyone of Google, in capitals": (provider(issuer=f"{GOOGLE.upper()}/"), GOOGLE.upper()),
+            "a misspelt part": (provider(scope=["ard:read"]), "0.scope: Extra inputs"),
+            "an issuer twice": (f"[{provider()[1:-1]}, {provider()[1:-1]}]", "https://issuer.example is there twice"),
+        }.items()
+    },
+    "less than no requests": ({"RATE_LIMIT": "-1"}, "RATE_LIMIT: "),
+    "a window of no time": ({"RATE_LIMIT_WINDOW": "0"}, "RATE_LIMIT_WINDOW: "),
+    "no bodies": ({"MAX_BODY_BYTES": "0"}, "MAX_BODY_BYTES: "),
+    "every site": ({"CORS_ORIGINS": "https://app.example,*"}, "CORS_ORIGINS: '*' would let sites of others"),
+    "a site without a scheme": ({"CORS_ORIGINS": "app.example"}, "CORS_ORIGINS: write an origin"),
+    "a page": ({"CORS_ORIGINS": "https://app.example/"}, "CORS_ORIGINS: write an origin"),
+    "sites of a pattern": ({"CORS_ORIGINS": "https://*.example"}, "CORS_ORIGINS: '*' would let sites of others"),
+    "a file": ({"CORS_ORIGINS": "null"}, "CORS_ORIGINS: write an origin"),
+    "a project with a slash": ({"GOOGLE_CLOUD_PROJECT": "projects/p"}, "GOOGLE_CLOUD_PROJECT: "),
     "truth": ({"DEBUG": "perhaps"}, "DEBUG: "),
 }
 

@@ -30,8 +30,10 @@ class OptimizationRun(Base):
     objective: Mapped[Name]
     search_space: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     config: Mapped[Json] = mapped_column(server_default=text("'{}'"))
-    num_experiments: Mapped[int] = mapped_column(server_default=text("0"))
-    best_value: Mapped[float | None]
+    num_experiments: Mapped[int] = mapped_column(
+        server_default=text("0"), doc="Completed ones; follows them, with the best, in their transaction."
+    )
+    best_value: Mapped[float | None] = mapped_column(doc="By the objective.")
     best_experiment_id: Mapped[str | None] = mapped_column(
         ForeignKey("experiments.id", ondelete="SET NULL", use_alter=True)
     )
@@ -68,7 +70,9 @@ class Experiment(Base):
     config: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     result_value: Mapped[float | None]
     result_data: Mapped[Json | None]
-    result_uri: Mapped[str | None] = mapped_column(String(512))
+    result_uri: Mapped[str | None] = mapped_column(
+        String(512), doc="Where the full result is, such as gs://bucket/object."
+    )
     created_at: Mapped[Now]
     started_at: Mapped[Moment | None]
     completed_at: Mapped[Moment | None]
@@ -105,14 +109,16 @@ class AiQuery(Base):
     selected_model: Mapped[str] = mapped_column(String(50))
     flash_latency_ms: Mapped[float | None]
     pro_latency_ms: Mapped[float | None]
-    flash_tokens: Mapped[int | None]
+    flash_tokens: Mapped[int | None] = mapped_column(doc="Input and output together.")
     flash_input_tokens: Mapped[int | None]
     flash_output_tokens: Mapped[int | None]
-    pro_tokens: Mapped[int | None]
+    pro_tokens: Mapped[int | None] = mapped_column(doc="Input and output together.")
     pro_input_tokens: Mapped[int | None]
     pro_output_tokens: Mapped[int | None]
-    estimated_cost_usd: Mapped[Decimal | None] = mapped_column(Numeric(18, 9))
-    price_version: Mapped[str | None] = mapped_column(String(32))
+    estimated_cost_usd: Mapped[Decimal | None] = mapped_column(
+        Numeric(18, 9), doc="Null where tokens are missing: a price is not guessed."
+    )
+    price_version: Mapped[str | None] = mapped_column(String(32), doc="The price table that the cost is from.")
     created_at: Mapped[Now]
     created_by: Mapped[Subject | None]
     experiment_id: Mapped[str | None] = mapped_column(ForeignKey("experiments.id", ondelete="SET NULL"))
@@ -143,12 +149,12 @@ class NoiseEstimate(Base):
 
     id: Mapped[Name] = mapped_column(primary_key=True)
     method: Mapped[str] = mapped_column(String(100))
-    noise_std: Mapped[float]
+    noise_std: Mapped[float] = mapped_column(doc="In the unit of the measurement, as is its 95% interval.")
     confidence_interval_lower: Mapped[float]
     confidence_interval_upper: Mapped[float]
     sample_size: Mapped[int]
-    reliable: Mapped[bool]
-    pilot_data: Mapped[Json]
+    reliable: Mapped[bool] = mapped_column(doc="Five degrees of freedom or more.")
+    pilot_data: Mapped[Json] = mapped_column(doc="What the estimate was computed from.")
     created_at: Mapped[Now]
     optimization_run_id: Mapped[str | None] = mapped_column(ForeignKey("optimization_runs.id", ondelete="SET NULL"))
 
@@ -175,8 +181,12 @@ class RoutingDecision(Base):
     selected_method: Mapped[str] = mapped_column(String(50))
     confidence: Mapped[float]
     reasoning: Mapped[str]
-    threshold_used: Mapped[float | None]
-    alternatives: Mapped[Json] = mapped_column(server_default=text("'[]'"))
+    threshold_used: Mapped[float | None] = mapped_column(
+        doc="The noise limit that decided; null where the noise is not known."
+    )
+    alternatives: Mapped[Json] = mapped_column(
+        server_default=text("'[]'"), doc="The methods that were not chosen, with reasons."
+    )
     warnings: Mapped[Json] = mapped_column(server_default=text("'[]'"))
     created_at: Mapped[Now]
     noise_estimate_id: Mapped[str | None] = mapped_column(ForeignKey("noise_estimates.id", ondelete="SET NULL"))

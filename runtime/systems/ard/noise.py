@@ -73,9 +73,10 @@ def residuals(pilot: Mapping[str, Any]) -> Estimate:
     if degrees < 1:
         message = f"pilot_data.y: needs at least {degree + 2} values for a polynomial of degree {degree}"
         raise PilotDataError(message)
-    # On [-1, 1] the powers stay comparable, whatever the unit of x.
+    # On [-1, 1] the powers stay comparable, whatever the unit of x. A constant does not need x to differ.
     low, high = min(x), max(x)
-    scaled = [(2 * (value - low) / (high - low)) - 1 for value in x]
+    width = high - low or 1.0
+    scaled = [(2 * (value - low) / width) - 1 for value in x]
     powers = mpmath.matrix([[value**power for power in range(degree + 1)] for value in scaled])
     try:
         _coefficients, norm = mpmath.qr_solve(powers, mpmath.matrix(y))

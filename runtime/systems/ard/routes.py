@@ -3,9 +3,12 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import Field
 
-from runtime.api.auth import guarded_route
+from runtime.api import etags
 from runtime.api.context import CREATED, ListCall, caller, database, json_response
+from runtime.api.guard import guarded_route
+from runtime.api.idempotency import post
 from runtime.fields import Identifier, Limit, Paging, example_page
 from runtime.problems import AlreadyExists, IllegalTransition, InvalidCursor, NotFound, documented
 from runtime.systems.ard import ai_service, examples, routing_service, schemas, service
@@ -13,7 +16,11 @@ from runtime.systems.ard.vocabulary import ExperimentStatus, Method, ModelTier, 
 
 router = APIRouter(prefix="/api", tags=["ARD"], route_class=guarded_route("ard"))
 
-Ident = Annotated[Identifier, Path(examples=["exp-123"])]
+ExperimentId = Annotated[Identifier, Path(examples=["exp-123"])]
+RunId = Annotated[Identifier, Path(examples=["run-456"])]
+QueryId = Annotated[Identifier, Path(examples=["query-abc"])]
+EstimateId = Annotated[Identifier, Path(examples=["noise-1"])]
+DecisionId = Annotated[Identifier, Path(examples=["decision-1"])]
 
 
 class ExperimentFilter(Paging):
@@ -39,7 +46,7 @@ class AiQueryFilter(Paging):
     selected_model: ModelTier | None = None
     experiment_id: Identifier | None = None
     created_by: Identifier | None = None
-    include_cost_analysis: bool = False
+    include_cost_analysis: bool = Field(default=False, examples=[True])
 
 
 class NoiseEstimateFilter(Paging):
@@ -78,42 +85,47 @@ async def list_experiments(request: Request, asked: Annotated[ExperimentFilter, 
 @router.post(
     "/experiments",
     status_code=CREATED,
-    responses=documented(schemas.Experiment, examples.EXPERIMENT, AlreadyExists, status=CREATED),
+    **etags.of_creation(documented(schemas.Experiment, examples.EXPERIMENT, AlreadyExists, status=CREATED)),
 )
 async def create_experiment(request: Request, body: schemas.ExperimentCreate) -> Response:
     """Record an experiment, planned or finished; the caller becomes created_by."""
     fields, subject = body.model_dump(exclude={"id"}), caller(request).subject
-    made = await database(request).write(
-        lambda tx: service.create_experiment(tx, experiment_id=body.id, created_by=subject, **fields)
+    return await post(
+        request,
+        lambda tx: service.create_experiment(tx, experiment_id=body.id, created_by=subject, **fields),
+        status=CREATED,
     )
-    return json_response(made.json, CREATED)
 
 
 @router.get(
     "/experiments/{experiment_id}",
-    responses=documented(
-        schemas.ExperimentDetail,
-        {"experiment": examples.EXPERIMENT, "optimization_run": examples.RUN, "status": "success"},
-        NotFound,
+    **etags.of_read(
+        documented(
+            schemas.ExperimentDetail,
+            {"experiment": examples.EXPERIMENT, "optimization_run": examples.RUN, "status": "success"},
+            NotFound,
+        )
     ),
 )
-async def get_experiment(request: Request, experiment_id: Ident) -> Response:
+async def get_experiment(request: Request, experiment_id: ExperimentId) -> Response:
     """Show an experiment and the campaign that it belongs to."""
     experiment, run = await service.get_experiment(database(request), experiment_id)
-    return json_response(b'{"experiment":%b,"optimization_run":%b,"status":"success"}' % (experiment, run or b"null"))
+    shown = [experiment] if run is None else [experiment, run]
+    body = b'{"experiment":%b,"optimization_run":%b,"status":"success"}'
+    return etags.response(request, body % (experiment.json, b"null" if run is None else run.json), *shown)
 
 
 @router.patch(
     "/experiments/{experiment_id}",
-    responses=documented(schemas.Experiment, examples.EXPERIMENT, NotFound, IllegalTransition),
+    **etags.of_change(documented(schemas.Experiment, examples.EXPERIMENT, NotFound, IllegalTransition)),
 )
-async def update_experiment(request: Request, experiment_id: Ident, body: schemas.ExperimentUpdate) -> Response:
+async def update_experiment(request: Request, experiment_id: ExperimentId, body: schemas.ExperimentUpdate) -> Response:
     """Change an experiment; its campaign's count and best follow in the same transaction."""
     fields = body.model_dump(exclude_unset=True)
-    changed = await database(request).write(
-        lambda tx: service.update_experiment(tx, experiment_id=experiment_id, **fields), idempotent=True
+    return await etags.change(
+        request,
+        lambda tx, versions: service.update_experiment(tx, experiment_id=experiment_id, versions=versions, **fields),
     )
-    return json_response(changed.json)
 
 
 @router.get(
@@ -131,32 +143,33 @@ async def list_runs(request: Request, asked: Annotated[RunFilter, Query()]) -> R
 @router.post(
     "/optimization_runs",
     status_code=CREATED,
-    responses=documented(schemas.Run, examples.RUN, AlreadyExists, status=CREATED),
+    **etags.of_creation(documented(schemas.Run, examples.RUN, AlreadyExists, status=CREATED)),
 )
 async def create_run(request: Request, body: schemas.RunCreate) -> Response:
     """Begin an optimisation run; the caller becomes created_by."""
     fields, subject = body.model_dump(exclude={"id"}), caller(request).subject
-    made = await database(request).write(
-        lambda tx: service.create_run(tx, run_id=body.id, created_by=subject, **fields)
+    return await post(
+        request, lambda tx: service.create_run(tx, run_id=body.id, created_by=subject, **fields), status=CREATED
     )
-    return json_response(made.json, CREATED)
 
 
-@router.get("/optimization_runs/{run_id}", responses=documented(schemas.Run, examples.RUN, NotFound))
-async def get_run(request: Request, run_id: Ident) -> Response:
+@router.get("/optimization_runs/{run_id}", **etags.of_read(documented(schemas.Run, examples.RUN, NotFound)))
+async def get_run(request: Request, run_id: RunId) -> Response:
     """Show an optimisation run."""
-    return json_response((await service.get_run(database(request), run_id)).json)
+    run = await service.get_run(database(request), run_id)
+    return etags.response(request, run.json, run)
 
 
 @router.patch(
     "/optimization_runs/{run_id}",
-    responses=documented(schemas.Run, examples.RUN, NotFound, IllegalTransition),
+    **etags.of_change(documented(schemas.Run, examples.RUN, NotFound, IllegalTransition)),
 )
-async def update_run(request: Request, run_id: Ident, body: schemas.RunUpdate) -> Response:
+async def update_run(request: Request, run_id: RunId, body: schemas.RunUpdate) -> Response:
     """Change an optimisation run; its count and best follow from its experiments."""
     fields = body.model_dump(exclude_unset=True)
-    changed = await database(request).write(lambda tx: service.update_run(tx, run_id=run_id, **fields), idempotent=True)
-    return json_response(changed.json)
+    return await etags.change(
+        request, lambda tx, versions: service.update_run(tx, run_id=run_id, versions=versions, **fields)
+    )
 
 
 @router.get(
@@ -186,14 +199,15 @@ async def list_ai_queries(request: Request, asked: Annotated[AiQueryFilter, Quer
 async def log_ai_query(request: Request, body: schemas.AiQueryCreate) -> Response:
     """Record a question to the models and price it; the caller becomes created_by."""
     fields, subject = body.model_dump(exclude={"id"}), caller(request).subject
-    made = await database(request).write(
-        lambda tx: ai_service.log_ai_query(tx, query_id=body.id, created_by=subject, **fields)
+    return await post(
+        request,
+        lambda tx: ai_service.log_ai_query(tx, query_id=body.id, created_by=subject, **fields),
+        status=CREATED,
     )
-    return json_response(made.json, CREATED)
 
 
 @router.get("/ai_queries/{query_id}", responses=documented(schemas.AiQuery, examples.AI_QUERY, NotFound))
-async def get_ai_query(request: Request, query_id: Ident) -> Response:
+async def get_ai_query(request: Request, query_id: QueryId) -> Response:
     """Show a question with its answers."""
     return json_response((await ai_service.get_ai_query(database(request), query_id)).json)
 
@@ -219,19 +233,20 @@ async def list_noise_estimates(request: Request, asked: Annotated[NoiseEstimateF
 )
 async def create_noise_estimate(request: Request, body: schemas.NoiseEstimateCreate) -> Response:
     """Compute a noise estimate from pilot data, and store both."""
-    made = await database(request).write(
+    return await post(
+        request,
         lambda tx: routing_service.create_noise_estimate(
             tx, pilot=body.pilot, estimate_id=body.id, optimization_run_id=body.optimization_run_id
-        )
+        ),
+        status=CREATED,
     )
-    return json_response(made.json, CREATED)
 
 
 @router.get(
     "/noise_estimates/{estimate_id}",
     responses=documented(schemas.NoiseEstimate, examples.NOISE_ESTIMATE, NotFound),
 )
-async def get_noise_estimate(request: Request, estimate_id: Ident) -> Response:
+async def get_noise_estimate(request: Request, estimate_id: EstimateId) -> Response:
     """Show a noise estimate."""
     return json_response((await routing_service.get_noise_estimate(database(request), estimate_id)).json)
 
@@ -259,22 +274,23 @@ async def list_routing_decisions(request: Request, asked: Annotated[RoutingDecis
 )
 async def create_routing_decision(request: Request, body: schemas.RoutingDecisionCreate) -> Response:
     """Choose a method by a noise estimate, or by pilot data."""
-    made = await database(request).write(
+    return await post(
+        request,
         lambda tx: routing_service.create_routing_decision(
             tx,
             decision_id=body.id,
             noise_estimate_id=body.noise_estimate_id,
             pilot=body.pilot,
             optimization_run_id=body.optimization_run_id,
-        )
+        ),
+        status=CREATED,
     )
-    return json_response(made.json, CREATED)
 
 
 @router.get(
     "/routing_decisions/{decision_id}",
     responses=documented(schemas.RoutingDecision, examples.ROUTING_DECISION, NotFound),
 )
-async def get_routing_decision(request: Request, decision_id: Ident) -> Response:
+async def get_routing_decision(request: Request, decision_id: DecisionId) -> Response:
     """Show a routing decision."""
     return json_response((await routing_service.get_routing_decision(database(request), decision_id)).json)

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, Strict, StringConstraints, model_validator
 
 from runtime.fields import Count, Identifier, Input, JsonObject, Listed, Name, NewIdentifier, Number, Output, Text
 from runtime.systems.ard.vocabulary import ExperimentStatus, Method, ModelTier, NoiseMethod, Objective
@@ -25,15 +25,15 @@ class ExperimentCreate(Input):
     """An experiment to record, planned or already finished."""
 
     id: NewIdentifier | None = Field(default=None, description="Made by the platform when left out.")
-    name: Name | None = Field(default=None, description="The id when left out.")
+    name: Name | None = Field(default=None, description="The id when left out.", examples=["Perovskite synthesis"])
     description: Text | None = None
-    status: ExperimentStatus = ExperimentStatus.PENDING
+    status: ExperimentStatus = Field(default=ExperimentStatus.PENDING, examples=["completed"])
     parameters: JsonObject = Field(default_factory=dict, examples=[{"temp": 500, "pressure": 1.0}])
     config: JsonObject = Field(default_factory=dict, examples=[{"method": "xrd", "duration": 60}])
     result_value: Number | None = Field(default=None, examples=[0.85])
     result_data: JsonObject | None = None
     result_uri: ResultUri | None = Field(default=None, examples=["gs://bucket/experiments/exp-123/result.json"])
-    optimization_run_id: Identifier | None = None
+    optimization_run_id: Identifier | None = Field(default=None, examples=["run-456"])
 
 
 class ExperimentUpdate(Input):
@@ -82,7 +82,7 @@ class RunCreate(Input):
     """A campaign to begin."""
 
     id: NewIdentifier | None = Field(default=None, description="Made by the platform when left out.")
-    name: Name | None = Field(default=None, description="The id when left out.")
+    name: Name | None = Field(default=None, description="The id when left out.", examples=["Campaign of January"])
     description: Text | None = None
     method: Method = Field(examples=["bayesian_optimization"])
     objective: Objective = Field(examples=["maximize"])
@@ -219,7 +219,7 @@ class PilotCurve(Input):
 
     x: Measurements
     y: Measurements
-    degree: Annotated[int, Field(ge=0, le=8)] = 2
+    degree: Annotated[int, Strict(), Field(ge=0, le=8)] = 2
 
 
 class PilotSequence(Input):

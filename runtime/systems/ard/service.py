@@ -1,17 +1,17 @@
 """ARD's experiments and campaigns. Functions take a transaction to write in, and never commit it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, String, and_, bindparam, case, func, null, or_, select, update
 
 from runtime.db.base import Base
-from runtime.db.documents import Document, find
+from runtime.db.documents import Document, find, version_of
 from runtime.db.lists import Key, Page
 from runtime.db.pool import Executor, Transaction
 from runtime.db.query import Query, json_object
 from runtime.db.writes import Writes
-from runtime.problems import IllegalTransition, NotFound
+from runtime.problems import IllegalTransition, NotFound, PreconditionFailed
 from runtime.systems.ard import schemas, views
 from runtime.systems.ard.models import Experiment, OptimizationRun
 from runtime.systems.ard.vocabulary import ExperimentStatus, Method, Objective
@@ -42,7 +42,11 @@ def _moments(started: Any, ended: Any) -> Mapping[str, Mapping[str, ColumnElemen
 
 def _writes(model: type[Experiment | OptimizationRun], view: Any) -> Writes:
     return Writes(
-        model, view, on_insert=_moments(null(), null()), on_update=_moments(model.started_at, model.completed_at)
+        model,
+        view,
+        on_insert=_moments(null(), null()),
+        on_update=_moments(model.started_at, model.completed_at),
+        versioned=True,
     )
 
 
@@ -58,19 +62,25 @@ def _key(model: type[Base]) -> ColumnElement[bool]:
 _EXPERIMENT = Query(
     select(
         json_object(views.EXPERIMENT),
-        select(json_object(views.RUN)).where(OptimizationRun.id == Experiment.optimization_run_id).scalar_subquery(),
-    ).where(_key(Experiment))
+        version_of(Experiment),
+        case((OptimizationRun.id.is_not(None), json_object(views.RUN))).label("run"),
+        version_of(OptimizationRun).label("run_version"),
+    )
+    .outerjoin(OptimizationRun, OptimizationRun.id == Experiment.optimization_run_id)
+    .where(_key(Experiment))
 )
-_RUN = Query(select(json_object(views.RUN)).where(_key(OptimizationRun)))
+_RUN = Query(select(json_object(views.RUN), version_of(OptimizationRun)).where(_key(OptimizationRun)))
 # A run's row is locked before its experiments': everyone in the same order, so that nobody waits in a circle.
 _LOCK_RUN = Query(
-    select(OptimizationRun.status, OptimizationRun.objective)
+    select(OptimizationRun.status, OptimizationRun.objective, version_of(OptimizationRun))
     .where(_key(OptimizationRun))
     .with_for_update(key_share=True)
 )
 _RUN_OF = Query(select(Experiment.optimization_run_id).where(_key(Experiment)))
 _LOCK_EXPERIMENT = Query(
-    select(Experiment.status, Experiment.optimization_run_id).where(_key(Experiment)).with_for_update(key_share=True)
+    select(Experiment.status, Experiment.optimization_run_id, version_of(Experiment))
+    .where(_key(Experiment))
+    .with_for_update(key_share=True)
 )
 
 
@@ -129,14 +139,23 @@ async def create_experiment(
     row = await _insert(tx, _EXPERIMENT_WRITES, experiment_id, {**fields, "created_by": created_by})
     if run is not None and objective is not None and fields.get("status") == Status.COMPLETED:
         await tx.value(_ROLL_UP[objective], key=run, completed=1)
-    return Document(row, schemas.Experiment)
+    return Document(row[0], schemas.Experiment, row["version"])
 
 
-async def update_experiment(tx: Transaction, *, experiment_id: str, **fields: Any) -> Document[schemas.Experiment]:
+async def update_experiment(
+    tx: Transaction, *, experiment_id: str, versions: Collection[int] | None = None, **fields: Any
+) -> Document[schemas.Experiment]:
     """Change the given columns; the campaign's count and best follow in the same transaction.
+
+    Args:
+        tx: the transaction.
+        experiment_id: which one.
+        versions: it must have one of them; None when any will do.
+        fields: other columns, as in `schemas.ExperimentUpdate`.
 
     Raises:
         NotFound: there is no such experiment.
+        PreconditionFailed: it has another version.
         IllegalTransition: the status cannot change in this way.
     """
     run = await tx.value(_RUN_OF, key=experiment_id)
@@ -145,16 +164,19 @@ async def update_experiment(tx: Transaction, *, experiment_id: str, **fields: An
     if before is None:
         message = f"experiment {experiment_id!r} does not exist"
         raise NotFound(message)
+    _check_version(f"experiment {experiment_id!r}", before["version"], versions)
     _check_transition("experiment", before["status"], fields.get("status"))
     row = await _update(tx, _EXPERIMENT_WRITES, _EXPERIMENT, experiment_id, fields)
     after = fields.get("status", before["status"])
     if objective is not None and after == Status.COMPLETED:
         await tx.value(_ROLL_UP[objective], key=run, completed=int(before["status"] != Status.COMPLETED))
-    return Document(row, schemas.Experiment)
+    return Document(row[0], schemas.Experiment, row["version"])
 
 
-async def get_experiment(db: Executor, experiment_id: str) -> tuple[bytes, bytes | None]:
-    """An experiment and the campaign that it belongs to, as JSON.
+async def get_experiment(
+    db: Executor, experiment_id: str
+) -> tuple[Document[schemas.Experiment], Document[schemas.Run] | None]:
+    """An experiment and the campaign that it belongs to.
 
     Raises:
         NotFound: there is no such experiment.
@@ -163,7 +185,11 @@ async def get_experiment(db: Executor, experiment_id: str) -> tuple[bytes, bytes
     if row is None:
         message = f"experiment {experiment_id!r} does not exist"
         raise NotFound(message)
-    return row[0], row[1]
+    experiment, version, run, run_version = row
+    return (
+        Document(experiment, schemas.Experiment, version),
+        Document(run, schemas.Run, run_version) if run is not None else None,
+    )
 
 
 async def get_experiments(
@@ -185,22 +211,34 @@ async def create_run(
     tx: Transaction, *, run_id: str | None = None, created_by: str | None = None, **fields: Any
 ) -> Document[schemas.Run]:
     """Begin a campaign; fields as in `schemas.RunCreate`."""
-    return Document(await _insert(tx, _RUN_WRITES, run_id, {**fields, "created_by": created_by}), schemas.Run)
+    row = await _insert(tx, _RUN_WRITES, run_id, {**fields, "created_by": created_by})
+    return Document(row[0], schemas.Run, row["version"])
 
 
-async def update_run(tx: Transaction, *, run_id: str, **fields: Any) -> Document[schemas.Run]:
+async def update_run(
+    tx: Transaction, *, run_id: str, versions: Collection[int] | None = None, **fields: Any
+) -> Document[schemas.Run]:
     """Change the given columns of a campaign.
+
+    Args:
+        tx: the transaction.
+        run_id: which one.
+        versions: it must have one of them; None when any will do.
+        fields: other columns, as in `schemas.RunUpdate`.
 
     Raises:
         NotFound: there is no such campaign.
+        PreconditionFailed: it has another version.
         IllegalTransition: the status cannot change in this way.
     """
     before = await tx.row(_LOCK_RUN, key=run_id)
     if before is None:
         message = f"optimization run {run_id!r} does not exist"
         raise NotFound(message)
+    _check_version(f"optimization run {run_id!r}", before["version"], versions)
     _check_transition("optimization run", before["status"], fields.get("status"))
-    return Document(await _update(tx, _RUN_WRITES, _RUN, run_id, fields), schemas.Run)
+    row = await _update(tx, _RUN_WRITES, _RUN, run_id, fields)
+    return Document(row[0], schemas.Run, row["version"])
 
 
 async def get_run(db: Executor, run_id: str) -> Document[schemas.Run]:
@@ -231,21 +269,25 @@ async def _lock_run(tx: Transaction, run_id: str) -> Objective | None:
     return Objective(row["objective"]) if row else None
 
 
-async def _insert(tx: Transaction, writes: Writes, ident: str | None, fields: dict[str, Any]) -> bytes:
+async def _insert(tx: Transaction, writes: Writes, ident: str | None, fields: dict[str, Any]) -> Any:
     """Insert a row whose name is its id unless it has one."""
     if ident is None:
         ident = str(await tx.value(_NEW_ID))
     values = {name: value for name, value in fields.items() if value is not None}
     values = {"status": Status.PENDING, **values, "id": ident}
     values.setdefault("name", ident)
-    row: bytes = await tx.value(writes.insert(frozenset(values)), **values)
-    return row
+    return await tx.row(writes.insert(frozenset(values)), **values)
 
 
-async def _update(tx: Transaction, writes: Writes, unchanged: Query, key: str, fields: dict[str, Any]) -> bytes:
+async def _update(tx: Transaction, writes: Writes, unchanged: Query, key: str, fields: dict[str, Any]) -> Any:
     query = writes.update(frozenset(fields)) if fields else unchanged
-    row: bytes = await tx.value(query, key=key, **fields)
-    return row
+    return await tx.row(query, key=key, **fields)
+
+
+def _check_version(what: str, found: int, versions: Collection[int] | None) -> None:
+    if versions is not None and found not in versions:
+        message = f"{what} has another version than If-Match names; read it again, then send the change with its ETag"
+        raise PreconditionFailed(message)
 
 
 def _check_transition(kind: str, before: str, after: str | None) -> None:

@@ -5,15 +5,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from runtime.api.auth import guarded_route
-from runtime.api.caching import cached, write
+from runtime.api.caching import cached
 from runtime.api.context import CREATED, ListCall, audited, caller, database, json_response
+from runtime.api.guard import guarded_route
+from runtime.api.idempotency import NO_CONTENT, post
+from runtime.db.documents import Document
 from runtime.db.pool import Transaction
 from runtime.problems import IllegalTransition, InvalidCursor, NotFound, documented
 from runtime.systems.utxoiq import caching, examples, problems, schemas, service
 
 router = APIRouter(prefix="/api/v1/monitoring/backfill", tags=["utxoIQ backfill"], route_class=guarded_route("utxoiq"))
-NO_JOB = 204
 
 JobId = Annotated[uuid.UUID, Path(examples=["019bc1f2-5b1c-7d52-9d4e-0a9c5c0f7a11"])]
 
@@ -26,35 +27,34 @@ JobId = Annotated[uuid.UUID, Path(examples=["019bc1f2-5b1c-7d52-9d4e-0a9c5c0f7a1
 async def start(request: Request, body: schemas.BackfillStart) -> Response:
     """Create a job over a range of blocks; the caller becomes created_by."""
 
-    async def work(tx: Transaction) -> bytes:
+    async def work(tx: Transaction) -> Document[schemas.BackfillJob]:
         job = await service.start_backfill(tx, created_by=caller(request).subject, **body.model_dump())
         await audited(request, tx, action="backfill.start", kind="backfill_job", ident=str(job.read().id))
-        return job.json
+        return job
 
-    return json_response(await write(request, work, caching.ALL_JOBS), CREATED)
+    return await post(request, work, caching.ALL_JOBS, status=CREATED)
 
 
 @router.post(
     "/claim",
     responses={
-        NO_JOB: {"description": "No job is waiting: all are leased, paused or ended."},
+        NO_CONTENT: {"description": "No job is waiting: all are leased, paused or ended."},
         **documented(schemas.ClaimedJob, examples.CLAIMED_JOB),
     },
 )
 async def claim(request: Request, body: schemas.BackfillClaim) -> Response:
     """Lease the oldest job that nobody holds, and go on from its `resume_block`."""
 
-    async def work(tx: Transaction) -> bytes | None:
+    async def work(tx: Transaction) -> Document[schemas.ClaimedJob] | None:
         job = await service.claim_backfill(tx, **body.model_dump())
         if job is None:
             return None
         claimed = job.read()
         detail = {"worker": claimed.lease_owner, "attempt": claimed.attempt}
         await audited(request, tx, action="backfill.claim", kind="backfill_job", ident=str(claimed.id), detail=detail)
-        return job.json
+        return job
 
-    job = await write(request, work, caching.ALL_JOBS, caching.CLAIMS)
-    return Response(status_code=NO_JOB) if job is None else json_response(job)
+    return await post(request, work, caching.ALL_JOBS, caching.CLAIMS)
 
 
 @router.post(
@@ -72,14 +72,13 @@ async def claim(request: Request, body: schemas.BackfillClaim) -> Response:
 )
 async def progress(request: Request, body: schemas.BackfillProgress) -> Response:
     """Report the last finished block and renew the lease; at end_block the job is completed."""
-    job = await write(
+    return await post(
         request,
         lambda tx: service.report_progress(tx, **body.model_dump()),
         caching.of_job(body.job_id),
         caching.ALL_JOBS,
         idempotent=True,
     )
-    return json_response(job.json)
 
 
 @router.get(
@@ -115,12 +114,12 @@ async def get(request: Request, job_id: JobId) -> Response:
 async def pause(request: Request, job_id: JobId) -> Response:
     """Stop a running job and end its lease; its worker's next report is refused."""
 
-    async def work(tx: Transaction) -> bytes:
+    async def work(tx: Transaction) -> Document[schemas.BackfillJob]:
         job = await service.pause_backfill(tx, job_id)
         await audited(request, tx, action="backfill.pause", kind="backfill_job", ident=str(job_id))
-        return job.json
+        return job
 
-    return json_response(await write(request, work, caching.of_job(job_id), caching.ALL_JOBS, idempotent=True))
+    return await post(request, work, caching.of_job(job_id), caching.ALL_JOBS, idempotent=True)
 
 
 @router.post(
@@ -130,12 +129,12 @@ async def pause(request: Request, job_id: JobId) -> Response:
 async def resume(request: Request, job_id: JobId) -> Response:
     """Make a paused or failed job claimable again, from its last finished block on."""
 
-    async def work(tx: Transaction) -> bytes:
+    async def work(tx: Transaction) -> Document[schemas.BackfillJob]:
         job = await service.resume_backfill(tx, job_id)
         await audited(request, tx, action="backfill.resume", kind="backfill_job", ident=str(job_id))
-        return job.json
+        return job
 
-    return json_response(await write(request, work, caching.of_job(job_id), caching.ALL_JOBS, idempotent=True))
+    return await post(request, work, caching.of_job(job_id), caching.ALL_JOBS, idempotent=True)
 
 
 @router.post(
@@ -152,10 +151,10 @@ async def resume(request: Request, job_id: JobId) -> Response:
 async def fail(request: Request, job_id: JobId, body: schemas.BackfillFail) -> Response:
     """End a job that cannot go on, with the reason."""
 
-    async def work(tx: Transaction) -> bytes:
+    async def work(tx: Transaction) -> Document[schemas.BackfillJob]:
         job = await service.fail_backfill(tx, job_id, **body.model_dump())
         detail = {"error_message": body.error_message}
         await audited(request, tx, action="backfill.fail", kind="backfill_job", ident=str(job_id), detail=detail)
-        return job.json
+        return job
 
-    return json_response(await write(request, work, caching.of_job(job_id), caching.ALL_JOBS))
+    return await post(request, work, caching.of_job(job_id), caching.ALL_JOBS)

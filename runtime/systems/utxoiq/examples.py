@@ -14,7 +14,7 @@ JOB: dict[str, Any] = {
     "end_block": 840_000,
     "current_block": 819_999,
     "status": "running",
-    "progress_percentage": 49.99875003124922,
+    "progress_percentage": 49.998750031249216,
     "estimated_completion": "2026-01-15T18:00:00+00:00",
     "error_message": None,
     "started_at": _MOMENT,

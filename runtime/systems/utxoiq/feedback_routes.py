@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from runtime.api.auth import guarded_route
-from runtime.api.caching import cached, write
+from runtime.api.caching import cached
 from runtime.api.context import ListCall, caller, database, json_response, unpaged_response
+from runtime.api.guard import guarded_route
+from runtime.api.idempotency import post
 from runtime.platform.scopes import Scope
 from runtime.problems import Forbidden, InvalidCursor, documented
 from runtime.systems.utxoiq import caching, examples, feedback_service, schemas
@@ -18,39 +19,36 @@ router = APIRouter(prefix="/api/v1/feedback", tags=["utxoIQ feedback"], route_cl
 async def rate(request: Request, body: schemas.Rate) -> Response:
     """Set the caller's rating of an insight."""
     user, fields = caller(request).subject, body.model_dump()
-    row = await write(
+    return await post(
         request,
         lambda tx: feedback_service.rate(tx, user_id=user, **fields),
         caching.of_insight(body.insight_id),
         idempotent=True,
     )
-    return json_response(row.json)
 
 
 @router.post("/comment", responses=documented(schemas.Feedback, examples.FEEDBACK))
 async def comment(request: Request, body: schemas.Comment) -> Response:
     """Set the caller's comment on an insight."""
     user, fields = caller(request).subject, body.model_dump()
-    row = await write(
+    return await post(
         request,
         lambda tx: feedback_service.comment(tx, user_id=user, **fields),
         caching.of_insight(body.insight_id),
         idempotent=True,
     )
-    return json_response(row.json)
 
 
 @router.post("/flag", responses=documented(schemas.Feedback, examples.FLAGGED_FEEDBACK))
 async def flag(request: Request, body: schemas.Flag) -> Response:
     """Set the caller's flag on an insight."""
     user, fields = caller(request).subject, body.model_dump()
-    row = await write(
+    return await post(
         request,
         lambda tx: feedback_service.flag(tx, user_id=user, **fields),
         caching.of_insight(body.insight_id),
         idempotent=True,
     )
-    return json_response(row.json)
 
 
 @router.get("/stats", responses=documented(schemas.FeedbackStats, examples.STATS))

@@ -5,9 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from runtime.api.auth import guarded_route
-from runtime.api.caching import cached, write
-from runtime.api.context import CREATED, ListCall, database, json_response, unpaged_response
+from runtime.api.caching import cached
+from runtime.api.context import CREATED, ListCall, database, unpaged_response
+from runtime.api.guard import guarded_route
+from runtime.api.idempotency import post
+from runtime.db.documents import Document
+from runtime.db.pool import Transaction
 from runtime.problems import InvalidCursor, documented
 from runtime.systems.utxoiq import caching, examples, metrics_service, schemas
 
@@ -18,8 +21,7 @@ router = APIRouter(prefix="/api/v1/monitoring/metrics", tags=["utxoIQ metrics"],
 async def record(request: Request, body: schemas.MetricInput) -> Response:
     """Store one measurement; without a timestamp, as of now."""
     scopes = caching.of_measured([(body["service_name"], body["metric_type"])])
-    row = await write(request, lambda tx: metrics_service.record_metric(tx, body), *scopes)
-    return json_response(row.json, CREATED)
+    return await post(request, lambda tx: metrics_service.record_metric(tx, body), *scopes, status=CREATED)
 
 
 @router.post(
@@ -30,8 +32,12 @@ async def record(request: Request, body: schemas.MetricInput) -> Response:
 async def record_batch(request: Request, body: schemas.MetricBatch) -> Response:
     """Store up to 10,000 measurements together: all, or none if one is refused."""
     scopes = caching.of_measured((metric["service_name"], metric["metric_type"]) for metric in body.metrics)
-    recorded = await write(request, lambda tx: metrics_service.record_metrics(tx, body.metrics), *scopes)
-    return json_response(b'{"recorded":%d,"status":"success"}' % recorded, CREATED)
+
+    async def work(tx: Transaction) -> Document[schemas.Recorded]:
+        recorded = await metrics_service.record_metrics(tx, body.metrics)
+        return Document(b'{"recorded":%d,"status":"success"}' % recorded, schemas.Recorded)
+
+    return await post(request, work, *scopes, status=CREATED)
 
 
 @router.get("", responses=documented(schemas.MetricList, examples.METRICS, InvalidCursor))

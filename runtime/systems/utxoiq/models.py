@@ -25,7 +25,7 @@ class BackfillJob(Base):
     job_type: Mapped[str] = mapped_column(String(50))
     start_block: Mapped[int]
     end_block: Mapped[int]
-    current_block: Mapped[int]
+    current_block: Mapped[int] = mapped_column(doc="The last finished block; start_block - 1 before the first.")
     status: Mapped[str] = mapped_column(String(20), server_default=text("'running'"))
     # From the blocks, by the database: no client can say otherwise.
     progress_percentage: Mapped[float] = mapped_column(
@@ -41,11 +41,12 @@ class BackfillJob(Base):
     started_at: Mapped[Now]
     completed_at: Mapped[Moment | None]
     created_by: Mapped[str | None] = mapped_column(String(100))
-    lease_owner: Mapped[str | None] = mapped_column(String(100))
-    lease_expires_at: Mapped[Moment | None]
-    # Grows with each claim: what a former holder sends no longer fits.
-    fencing_token: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    lease_owner: Mapped[str | None] = mapped_column(String(100), doc="The worker that holds the job.")
+    lease_expires_at: Mapped[Moment | None] = mapped_column(doc="From then on another worker may claim the job.")
+    fencing_token: Mapped[int] = mapped_column(
+        BigInteger, server_default=text("0"), doc="Grows with each claim: what a former holder sends no longer fits."
+    )
+    attempt: Mapped[int] = mapped_column(server_default=text("0"), doc="How often the job was claimed.")
 
     __table_args__ = (
         one_of("status", tuple(JobStatus)),
@@ -68,7 +69,7 @@ class InsightFeedback(Base):
 
     id: Mapped[UuidKey]
     insight_id: Mapped[str] = mapped_column(String(100))
-    user_id: Mapped[str] = mapped_column(String(100))
+    user_id: Mapped[str] = mapped_column(String(100), doc="The subject of the principal that says it.")
     rating: Mapped[int | None]
     comment: Mapped[str | None]
     flag_type: Mapped[str | None] = mapped_column(String(50))

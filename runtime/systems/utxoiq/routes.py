@@ -6,4 +6,4 @@ from runtime.systems.utxoiq import backfill_routes, feedback_routes, metrics_rou
 
 router = APIRouter()
 for group in (backfill_routes, feedback_routes, metrics_routes):
-    router.include_router(group.router)
+    router.routes.extend(group.router.routes)

@@ -30,6 +30,8 @@ DEFAULT_LEASE = 60
 MAX_BATCH = 10_000
 # A year by the hour.
 MAX_BUCKETS = 8_784
+# An hour after the example of a moment: a window's end.
+_LATER = "2026-01-15T15:00:00Z"
 
 
 def refuse_backwards(start: dt.datetime, end: dt.datetime) -> None:
@@ -65,8 +67,10 @@ class BackfillClaim(Input):
 class BackfillProgress(Input):
     """How far a worker has come. It renews the lease; at end_block the job is completed."""
 
-    job_id: uuid.UUID
-    current_block: Annotated[int, Strict(), Field(ge=-1, le=INT4_MAX, description="The last finished block.")]
+    job_id: uuid.UUID = Field(examples=["019bc1f2-5b1c-7d52-9d4e-0a9c5c0f7a11"])
+    current_block: Annotated[int, Strict(), Field(ge=-1, le=INT4_MAX, description="The last finished block.")] = Field(
+        examples=[819_999]
+    )
     fencing_token: Token
     lease_seconds: LeaseSeconds = DEFAULT_LEASE
 
@@ -176,7 +180,7 @@ class CommentFilter(Paging):
     """Whose comments: those on one insight."""
 
     limit: Limit = 20
-    insight_id: ShortIdentifier
+    insight_id: ShortIdentifier = Field(examples=["insight-123"])
 
 
 class FeedbackComment(Output):
@@ -229,16 +233,17 @@ class FlaggedList(Output):
 
 
 class MetricInput(TypedDict):
-    """One measurement. A dictionary, since a batch has thousands."""
+    """One measurement."""
 
+    # A dictionary, since a batch has thousands.
     __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  # pydantic's way for a TypedDict
 
-    service_name: ShortIdentifier
-    metric_type: Word
-    metric_value: Number
-    unit: Annotated[Word, Field(max_length=20)]
-    timestamp: NotRequired[Moment]
-    metric_metadata: NotRequired[JsonObject | None]
+    service_name: Annotated[ShortIdentifier, Field(examples=["web-api"])]
+    metric_type: Annotated[Word, Field(examples=["latency"])]
+    metric_value: Annotated[Number, Field(examples=[84.2])]
+    unit: Annotated[Word, Field(max_length=20, examples=["ms"])]
+    timestamp: NotRequired[Annotated[Moment, Field(description="This moment when left out.")]]
+    metric_metadata: NotRequired[Annotated[JsonObject | None, Field(examples=[{"region": "us-central1"}])]]
 
 
 class MetricBatch(Input):
@@ -272,7 +277,7 @@ class MetricFilter(Paging):
     service_name: ShortIdentifier | None = None
     metric_type: Word | None = None
     start: Moment | None = None
-    end: Moment | None = None
+    end: Moment | None = Field(default=None, examples=[_LATER])
 
     @model_validator(mode="after")
     def _forwards(self) -> Self:
@@ -291,7 +296,7 @@ class Window(Input):
     """A time span: `start` is included, `end` is not."""
 
     start: Moment
-    end: Moment
+    end: Moment = Field(examples=[_LATER])
 
     @model_validator(mode="after")
     def _forwards(self) -> Self:
@@ -302,8 +307,8 @@ class Window(Input):
 class AggregateFilter(Window):
     """Which measurements, and in buckets of which width."""
 
-    service_name: ShortIdentifier
-    metric_type: Word
+    service_name: ShortIdentifier = Field(examples=["web-api"])
+    metric_type: Word = Field(examples=["latency"])
     interval: Interval = Interval.HOUR
 
     @model_validator(mode="after")

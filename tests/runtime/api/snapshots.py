@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from tests.conftest import TestDatabase
+from tests.conftest import TestDatabase, autocommit
 
 # A call that is refused for its scope has still used its key.
 UNWATCHED = {"api_keys", "principals", "alembic_version"}
@@ -34,3 +34,17 @@ def execute(database: TestDatabase, *statements: str) -> None:
         for statement in statements:
             connection.exec_driver_sql(statement)
     engine.dispose()
+
+
+async def is_waiting(database: TestDatabase, login: str = "api_login") -> bool:
+    """Whether a session of the login waits for another's lock."""
+    # Outside a transaction, in which the answer would stay the same.
+    with autocommit(database.url()) as connection:
+        found = connection.execute(
+            text(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND usename = :login AND wait_event_type = 'Lock'"
+            ),
+            {"login": login},
+        )
+        return bool(found.scalar_one())

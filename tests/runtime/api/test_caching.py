@@ -95,7 +95,7 @@ async def api(
     database: TestDatabase, shared_valkey: ValkeyServer, make_key: Callable[..., str], stored: redis.Redis
 ) -> AsyncIterator[Api]:
     assert stored.ping()
-    settings = database.settings(db_pool_min=1, redis_url=SecretStr(shared_valkey.url))
+    settings = database.settings(db_pool_min=1, redis_url=SecretStr(shared_valkey.url), rate_limit=0)
     async with AsyncExitStack() as stack:
         apps = [create_app(settings) for _ in range(2)]
         for app in apps:

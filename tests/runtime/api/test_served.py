@@ -49,6 +49,10 @@ class Served:
         except httpx.TransportError:
             return False
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         self._process.send_signal(how)
         return self._process.wait(20)

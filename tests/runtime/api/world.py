@@ -10,6 +10,7 @@ LATER = "2026-01-15T13:00:00+00:00"
 EXPERIMENTS, RUNS, QUERIES = "/api/experiments", "/api/optimization_runs", "/api/ai_queries"
 ESTIMATES, DECISIONS = "/api/noise_estimates", "/api/routing_decisions"
 BACKFILL, FEEDBACK, METRICS = "/api/v1/monitoring/backfill", "/api/v1/feedback", "/api/v1/monitoring/metrics"
+DATABASE = "/api/v1/monitoring/database"
 
 # Ids that a path must quote.
 EXPERIMENT, RUN, QUERY, ESTIMATE, DECISION = "exp 'ü' 100%?#", "rün;1", "query&=+", 'noise"1', "decision:1"
@@ -118,4 +119,7 @@ async def make_world(client: httpx.AsyncClient) -> dict[tuple[str, str], Call]:
         ("get", METRICS): Call(query=WINDOW),
         ("get", f"{METRICS}/aggregate"): Call(query={"service_name": "web-api", "interval": "day", **of_type}),
         ("get", f"{METRICS}/services"): Call(query={"above": -1, **of_type}),
+        ("get", f"{DATABASE}/pool"): Call(),
+        ("get", f"{DATABASE}/queries"): Call(query={"order": "p95"}),
+        ("post", f"{DATABASE}/publish-metrics"): Call(503),
     }

@@ -276,7 +276,15 @@ def test_the_database_has_the_models_tables_and_their_partitions_and_no_other(co
         )
     )
     assert found == {*metadata.tables, "alembic_version"}
-    assert found == {*COLUMNS, "principals", "api_keys", "audit_log", "alembic_version", "cache_trust"}
+    assert found == {
+        *COLUMNS,
+        "principals",
+        "api_keys",
+        "audit_log",
+        "alembic_version",
+        "cache_trust",
+        "idempotency_keys",
+    }
 
 
 # --- What is refused -------------------------------------------------------------------------------------------------
@@ -304,6 +312,13 @@ ROWS: dict[str, dict[str, Any]] = {
     "system_metrics": {"service_name": "s", "metric_type": "t", "metric_value": -0.0, "unit": "u"},
     # Its one row is there.
     "cache_trust": {},
+    "idempotency_keys": {
+        "principal_id": str(uuid.UUID(int=0)),
+        "key": "k",
+        "fingerprint": b"\0" * 32,
+        "status": 204,
+        "answer": b"",
+    },
     "api_keys": {"principal_id": str(uuid.UUID(int=0)), "prefix": "p", "digest": b"\0" * 32, "scopes": ["ard:read"]},
 }
 
@@ -384,6 +399,7 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("insight_feedback", {"flag_reason": "why"}, "ck_insight_feedback_flag_reason"),
     ("insight_feedback", {"rating": None}, "ck_insight_feedback_says_something"),
     ("cache_trust", {"id": 2}, "ck_cache_trust_one_row"),
+    ("idempotency_keys", {"fingerprint": b"\0" * 31}, "ck_idempotency_keys_fingerprint"),
     ("api_keys", {"digest": b"\0" * 31}, "ck_api_keys_digest"),
     ("api_keys", {"scopes": []}, "ck_api_keys_scopes"),
     ("api_keys", {}, "fk_api_keys_principal_id"),

@@ -5,8 +5,10 @@ import base64
 import http.server
 import json
 import shutil
+import socket
 import tempfile
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,16 +19,19 @@ import asyncpg
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from google.auth.credentials import TokenState
 from google.cloud.sql.connector import Connector, IPTypes, RefreshStrategy
+from google.cloud.sql.connector.refresh_utils import _downscope_credentials
 from pydantic import SecretStr
 from sqlalchemy import select, text
 
-from runbooks.local.ports import HOST
+from runbooks.local.ports import HOST, free_port
 from runbooks.local.postgres import PostgresServer
-from runtime.db.engine import LOGIN_SCOPE, make_engine
+from runtime.db.engine import make_engine
 from runtime.db.pool import Database
 from runtime.db.query import Query
 from runtime.db.retry import LOST
+from runtime.db.tokens import ADMIN_SCOPE, LOGIN_SCOPE, Tokens
 from runtime.errors import ConfigurationError
 from runtime.settings import APP_ROLE, ApiSettings
 from tests.conftest import PASSWORD, TestDatabase, as_secret, autocommit, new_server, settings_of
@@ -133,84 +138,7 @@ async def test_a_pool_opens_when_its_database_comes_and_comes_back_with_it(secon
 # --- Cloud SQL -------------------------------------------------------------------------------------------------------
 
 INSTANCE = "project:us-central1:holdfast"
-
-
-class FakeInstance:
-    """Stands for the connector, whose class's signatures are checked; what it connects to is a real server."""
-
-    def __init__(self, database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.calls: list[dict[str, Any]] = []
-        self.made = mock.create_autospec(Connector)
-        self.connector = self.made.return_value
-        self.connector.connect_async.side_effect = self._connect
-        self.token = PASSWORD
-        self.is_down = False
-        self._database = database
-        monkeypatch.setattr("runtime.db.cloud.Connector", self.made)
-
-    async def _connect(self, instance: str, driver: str, **keywords: Any) -> asyncpg.Connection:
-        self.calls.append({"instance": instance, "driver": driver, **keywords})
-        if self.is_down:
-            raise ConnectionResetError
-        # What the real one takes for itself; the rest goes to the driver.
-        has_iam, _ = keywords.pop("enable_iam_auth", False), keywords.pop("ip_type")
-        return await asyncpg.connect(
-            user=keywords.pop("user"),
-            database=keywords.pop("db"),
-            password=self.token if has_iam else keywords.pop("password"),
-            host=HOST,
-            port=self._database.server.port,
-            **keywords,
-        )
-
-
-@pytest.fixture
-def instance(database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> FakeInstance:
-    return FakeInstance(database, monkeypatch)
-
-
-def cloud_settings(database: TestDatabase, **others: object) -> ApiSettings:
-    return settings_of(gcp_sql_instance=INSTANCE, db_name=database.name, db_user="api_login", db_pool_min=2, **others)
-
-
-async def test_without_a_password_the_connector_asks_for_iam_authentication_at_the_private_address(
-    database: TestDatabase, instance: FakeInstance
-) -> None:
-    pool = Database(cloud_settings(database), application_name="holdfast-api")
-    assert await pool.value(WHO) == "api_login"
-    # What the session has by a URL it has by the connector.
-    assert await pool.value(Query(select(text("current_setting('application_name')")))) == "holdfast-api"
-    await pool.close()
-    instance.made.assert_called_once_with(refresh_strategy=RefreshStrategy.LAZY, loop=asyncio.get_running_loop())
-    assert len(instance.calls) == 2
-    for call in instance.calls:
-        assert (call["instance"], call["driver"], call["db"]) == (INSTANCE, "asyncpg", database.name)
-        assert (call["enable_iam_auth"], call["ip_type"], call["user"]) == (True, IPTypes.PRIVATE, "api_login")
-        assert "password" not in call
-    instance.connector.close_async.assert_awaited_once_with()
-
-
-async def test_with_a_password_the_connector_does_not_ask_for_iam_authentication(
-    database: TestDatabase, instance: FakeInstance
-) -> None:
-    pool = Database(cloud_settings(database, db_password=SecretStr(PASSWORD)), application_name="test")
-    assert await pool.value(WHO) == "api_login"
-    await pool.close()
-    assert {(call.get("enable_iam_auth"), call["password"]) for call in instance.calls} == {(None, PASSWORD)}
-
-
-async def test_one_connector_serves_however_often_the_pool_fails_to_open(
-    database: TestDatabase, instance: FakeInstance
-) -> None:
-    pool = Database(cloud_settings(database), application_name="test")
-    instance.is_down = True
-    with pytest.raises(ConnectionResetError):
-        await pool.value(WHO)
-    instance.is_down = False
-    assert await pool.value(WHO) == "api_login"
-    await pool.close()
-    instance.made.assert_called_once()
-    instance.connector.close_async.assert_awaited_once_with()
+TOKENS = {ADMIN_SCOPE: "for the Admin API", LOGIN_SCOPE: PASSWORD}
 
 
 class TokenEndpoint(http.server.BaseHTTPRequestHandler):
@@ -220,8 +148,10 @@ class TokenEndpoint(http.server.BaseHTTPRequestHandler):
         form = urllib.parse.parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         payload = form["assertion"][0].split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        assert claims["scope"] == LOGIN_SCOPE
-        body = json.dumps({"access_token": PASSWORD, "expires_in": 3600, "token_type": "Bearer"}).encode()
+        assert claims["scope"] in TOKENS
+        body = json.dumps(
+            {"access_token": TOKENS[claims["scope"]], "expires_in": 3600, "token_type": "Bearer"}
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -258,6 +188,92 @@ def service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     server.server_close()
 
 
+class FakeInstance:
+    """Stands for the connector, whose class's signatures are checked; what it connects to is a real server."""
+
+    def __init__(self, database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.made = mock.create_autospec(Connector)
+        self.connector = self.made.return_value
+        self.connector.connect_async.side_effect = self._connect
+        self.is_down = False
+        self._database = database
+        monkeypatch.setattr("runtime.db.cloud.Connector", self.made)
+
+    def token(self) -> str:
+        """What the real one sends as the password."""
+        given = self.made.call_args.kwargs["credentials"]
+        return str(_downscope_credentials(given).token)
+
+    async def _connect(self, instance: str, driver: str, **keywords: Any) -> asyncpg.Connection:
+        self.calls.append({"instance": instance, "driver": driver, **keywords})
+        if self.is_down:
+            raise ConnectionResetError
+        # What the real one takes for itself; the rest goes to the driver.
+        has_iam, _ = keywords.pop("enable_iam_auth", False), keywords.pop("ip_type")
+        return await asyncpg.connect(
+            user=keywords.pop("user"),
+            database=keywords.pop("db"),
+            password=self.token() if has_iam else keywords.pop("password"),
+            host=HOST,
+            port=self._database.server.port,
+            **keywords,
+        )
+
+
+@pytest.fixture
+def instance(database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> FakeInstance:
+    return FakeInstance(database, monkeypatch)
+
+
+def cloud_settings(database: TestDatabase, **others: object) -> ApiSettings:
+    return settings_of(gcp_sql_instance=INSTANCE, db_name=database.name, db_user="api_login", db_pool_min=2, **others)
+
+
+@pytest.mark.usefixtures("service_account")
+async def test_without_a_password_the_connector_asks_for_iam_authentication_at_the_private_address(
+    database: TestDatabase, instance: FakeInstance
+) -> None:
+    pool = Database(cloud_settings(database), application_name="holdfast-api")
+    assert await pool.value(WHO) == "api_login"
+    # What the session has by a URL it has by the connector.
+    assert await pool.value(Query(select(text("current_setting('application_name')")))) == "holdfast-api"
+    await pool.close()
+    made = instance.made.call_args.kwargs
+    assert (made["refresh_strategy"], made["loop"]) == (RefreshStrategy.LAZY, asyncio.get_running_loop())
+    assert len(instance.calls) == 2
+    for call in instance.calls:
+        assert (call["instance"], call["driver"], call["db"]) == (INSTANCE, "asyncpg", database.name)
+        assert (call["enable_iam_auth"], call["ip_type"], call["user"]) == (True, IPTypes.PRIVATE, "api_login")
+        assert "password" not in call
+    instance.connector.close_async.assert_awaited_once_with()
+
+
+@pytest.mark.usefixtures("service_account")
+async def test_with_a_password_the_connector_does_not_ask_for_iam_authentication(
+    database: TestDatabase, instance: FakeInstance
+) -> None:
+    pool = Database(cloud_settings(database, db_password=SecretStr(PASSWORD)), application_name="test")
+    assert await pool.value(WHO) == "api_login"
+    await pool.close()
+    assert {(call.get("enable_iam_auth"), call["password"]) for call in instance.calls} == {(None, PASSWORD)}
+
+
+@pytest.mark.usefixtures("service_account")
+async def test_one_connector_serves_however_often_the_pool_fails_to_open(
+    database: TestDatabase, instance: FakeInstance
+) -> None:
+    pool = Database(cloud_settings(database), application_name="test")
+    instance.is_down = True
+    with pytest.raises(ConnectionResetError):
+        await pool.value(WHO)
+    instance.is_down = False
+    assert await pool.value(WHO) == "api_login"
+    await pool.close()
+    instance.made.assert_called_once()
+    instance.connector.close_async.assert_awaited_once_with()
+
+
 def iam_engine_user(database: TestDatabase, *, password: str | None) -> str:
     # The proxy's socket cannot be here, so the duty has a URL, of the same instance.
     url = database.url("jobs_login")._replace(password=password)
@@ -268,6 +284,57 @@ def iam_engine_user(database: TestDatabase, *, password: str | None) -> str:
             return str(connection.scalar(text("SELECT current_user")))
     finally:
         engine.dispose()
+
+
+@pytest.mark.usefixtures("service_account")
+async def test_the_real_connector_finds_both_tokens_ready() -> None:
+    tokens = await Tokens.default()
+    connector = Connector(loop=asyncio.get_running_loop(), credentials=tokens)
+    await tokens.renew()
+    # As its client does before it asks the Admin API, and for the certificate's password.
+    assert tokens.token_state is not TokenState.FRESH
+    tokens.refresh(None)
+    assert tokens.token == TOKENS[ADMIN_SCOPE]
+    assert tokens.token_state is TokenState.FRESH
+    assert _downscope_credentials(tokens).token == TOKENS[LOGIN_SCOPE]
+    await connector.close_async()
+
+
+@pytest.mark.usefixtures("service_account")
+async def test_while_google_gives_no_token_nothing_else_waits(database: TestDatabase, tmp_path: Path) -> None:
+    with socket.create_server((HOST, 0)) as mute:
+        account = json.loads((tmp_path / "account.json").read_text())
+        account["token_uri"] = f"http://{HOST}:{mute.getsockname()[1]}/token"
+        (tmp_path / "account.json").write_text(json.dumps(account))
+        pool = Database(cloud_settings(database, db_pool_timeout=0.5), application_name="test")
+        longest = 0.0
+
+        async def tick() -> None:
+            nonlocal longest
+            while True:
+                before = time.monotonic()
+                await asyncio.sleep(0)
+                longest = max(longest, time.monotonic() - before)
+
+        ticking = asyncio.create_task(tick())
+        with pytest.raises(TimeoutError):
+            await pool.value(WHO)
+        ticking.cancel()
+        await pool.close()
+    assert longest < 0.4
+
+
+@pytest.mark.usefixtures("service_account")
+async def test_credentials_that_google_refuses_are_a_dependency_that_is_down(
+    database: TestDatabase, tmp_path: Path
+) -> None:
+    account = json.loads((tmp_path / "account.json").read_text())
+    account["token_uri"] = f"http://{HOST}:{free_port()}/token"
+    (tmp_path / "account.json").write_text(json.dumps(account))
+    pool = Database(cloud_settings(database), application_name="test")
+    with pytest.raises(ConnectionError, match=INSTANCE):
+        await pool.value(WHO)
+    await pool.close()
 
 
 @pytest.mark.usefixtures("service_account")

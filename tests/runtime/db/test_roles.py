@@ -26,6 +26,7 @@ MAY: dict[str, set[tuple[str, str]]] = {
         *(("SELECT", table) for table in ("principals", "api_keys", "alembic_version", "cache_trust")),
         ("INSERT", "audit_log"),
         ("UPDATE", "cache_trust"),
+        *((verb, "idempotency_keys") for verb in VERBS[:3]),
     },
     "jobs_login": {
         *(("SELECT", table) for table in (*ARD, *RETAINED, *PLATFORM, "alembic_version", "cache_trust")),
@@ -33,11 +34,20 @@ MAY: dict[str, set[tuple[str, str]]] = {
         ("INSERT", "system_metrics"),
         *(("INSERT", table) for table in PLATFORM),
         *(("UPDATE", table) for table in ("api_keys", "cache_trust")),
+        *((verb, "idempotency_keys") for verb in ("SELECT", "DELETE")),
     },
     "reader_login": {
         *(
             ("SELECT", table)
-            for table in (*ARD, *RETAINED, "principals", "audit_log", "alembic_version", "cache_trust")
+            for table in (
+                *ARD,
+                *RETAINED,
+                "principals",
+                "audit_log",
+                "alembic_version",
+                "cache_trust",
+                "idempotency_keys",
+            )
         ),
     },
 }
@@ -107,7 +117,7 @@ def test_everything_belongs_to_the_owner_whoever_migrated(connection: Connection
             "AND relkind IN ('r', 'p', 'S') AND NOT EXISTS "
             "(SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e') "
             "UNION ALL SELECT proname, pg_get_userbyid(proowner) FROM pg_proc "
-            "WHERE proname IN ('uuid7', 'ensure_metric_partitions')"
+            "WHERE proname IN ('uuid7', 'ensure_metric_partitions', 'ensure_principal')"
         )
     ).all()
     assert len(found) > len(GRANTS)
@@ -151,6 +161,7 @@ def test_no_login_may_make_change_or_drop_what_is_there(login: str, connect: Con
         "DELETE FROM audit_log",
         "DELETE FROM experiments",
         "DELETE FROM backfill_jobs",
+        "DELETE FROM idempotency_keys",
         "UPDATE system_metrics SET metric_value = 0",
         "DELETE FROM system_metrics",
         "UPDATE alembic_version SET version_num = '0001'",
@@ -179,8 +190,10 @@ def test_the_application_may_note_a_keys_last_use_and_add_to_the_audit_log(conne
         "INSERT INTO experiments (id, name) VALUES ('x', 'x')",
         "DELETE FROM experiments",
         "UPDATE backfill_jobs SET status = 'failed'",
+        "UPDATE idempotency_keys SET created_at = now()",
         "DELETE FROM api_keys",
         "UPDATE principals SET subject = 'root'",
+        "SELECT ensure_principal('https://issuer.example', 's')",
     ],
 )
 def test_the_jobs_may_not(statement: str, connect: Connect) -> None:
@@ -206,6 +219,7 @@ def test_the_jobs_may_delete_what_they_archived_and_make_partitions(connect: Con
         "INSERT INTO audit_log (actor, action, object_type, object_id) VALUES ('a', 'b', 'c', 'd')",
         "DELETE FROM audit_log",
         "SELECT * FROM ensure_metric_partitions(3)",
+        "SELECT ensure_principal('https://issuer.example', 's')",
     ],
 )
 def test_a_reader_may_not(statement: str, connect: Connect) -> None:

@@ -74,11 +74,11 @@ async def test_the_usage_examples_of_the_source_work(db: Database) -> None:
     assert experiment.read().parameters == {"temperature": 300, "pressure": 1.0}
     assert [(exp.id, exp.result_value) for exp in found] == [("exp-123", 42.5)]
     document, run = await get_experiment(db, "exp-123")
-    stored = schemas.Experiment.model_validate_json(document)
+    stored = document.read()
     assert (stored.config, stored.result_data) == ({"method": "xrd", "duration": 60}, {"peaks": [1.2, 3.4, 5.6]})
     assert (stored.created_by, stored.result_uri) == ("user-789", "gs://bucket/experiments/exp-123/result.json")
     assert run is not None
-    assert schemas.Run.model_validate_json(run).best_experiment_id == "exp-123"
+    assert run.read().best_experiment_id == "exp-123"
 
 
 async def test_hostile_values_come_back_as_they_went_in(db: Database) -> None:
@@ -91,7 +91,7 @@ async def test_hostile_values_come_back_as_they_went_in(db: Database) -> None:
     }
     made = await make(db, HOSTILE, **values)
     document, _run = await get_experiment(db, HOSTILE)
-    stored = schemas.Experiment.model_validate_json(document)
+    stored = document.read()
     assert stored == made
     assert {name: getattr(stored, name) for name in values} == values
 
@@ -135,7 +135,7 @@ async def test_what_has_ended_stays_so_and_what_runs_is_not_pending_again(db: Da
             with pytest.raises(IllegalTransition, match=rf"^status: the experiment is {before} .* not {after}$"):
                 await change(db, name, status=after, result_value=7.0)
             document, _ = await get_experiment(db, name)
-            stored = schemas.Experiment.model_validate_json(document)
+            stored = document.read()
             assert (stored.status, stored.result_value) == (before, None), name
         else:
             assert (await change(db, name, status=after)).status == after, name
@@ -276,7 +276,7 @@ async def test_one_experiment_completed_by_many_at_once_counts_once(db: Database
     count, value, best = await standing(db)
     document, _run = await get_experiment(db, "exp")
     assert (count, best) == (1, "exp")
-    assert value == schemas.Experiment.model_validate_json(document).result_value
+    assert value == document.read().result_value
 
 
 async def test_of_many_endings_at_once_one_holds(db: Database) -> None:
@@ -291,7 +291,7 @@ async def test_of_many_endings_at_once_one_holds(db: Database) -> None:
         refused = [answer for answer in answers if isinstance(answer, IllegalTransition)]
         assert (len(accepted), len(refused)) == (1, 6)
         document, _run = await get_experiment(db, name)
-        stored = schemas.Experiment.model_validate_json(document)
+        stored = document.read()
         assert {stored.status, stored.description} == accepted
 
 

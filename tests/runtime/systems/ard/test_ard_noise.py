@@ -69,6 +69,11 @@ def test_replicates_weigh_groups_by_their_degrees_of_freedom() -> None:
     assert (found.sample_size, found.reliable) == (8, True)
 
 
+def test_residuals_of_a_constant_are_the_plain_deviation_even_where_x_never_changes() -> None:
+    y = [1.0, 3.0, 2.5]
+    assert estimate(RESIDUALS, {"x": [7.0] * 3, "y": y, "degree": 0}).noise_std == pytest.approx(statistics.stdev(y))
+
+
 def test_residuals_give_the_scatter_about_the_line() -> None:
     found = estimate(RESIDUALS, {"x": [0.0, 1.0, 2.0, 3.0, 4.0], "y": [1.0, 3.0, 2.0, 5.0, 4.0], "degree": 1})
     # The line is 1.4 + 0.8 x, the residuals -0.4, 0.8, -1, 1.2, -0.6: 3.6 over 3 degrees of freedom.

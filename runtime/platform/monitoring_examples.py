@@ -1,0 +1,66 @@
+"""One example an operation, for the API's documentation. A test checks them against the schemas."""
+
+from typing import Any
+
+POOL: dict[str, Any] = {
+    "status": "ok",
+    "workers": 2,
+    "size": 10,
+    "min": 10,
+    "max": 30,
+    "in_use": 3,
+    "idle": 7,
+    "waiting": 0,
+    "utilisation": 0.1,
+    "utilisation_percent": 10.0,
+    "busiest_worker_percent": 13.33,
+    "most_in_use": 9,
+    "most_in_use_last_minute": 4,
+    "wait_p95_ms": 0.1,
+    "timeouts": 0,
+    "thresholds": {"utilisation_percent": 90.0},
+    "server": {
+        "total": 10,
+        "active": 3,
+        "idle": 7,
+        "idle_in_transaction": 0,
+        "waiting_for_lock": 0,
+        "longest_transaction_seconds": 0.004,
+        "max_connections": 100,
+    },
+    "server_detail": None,
+}
+QUERIES: dict[str, Any] = {
+    "status": "ok",
+    "p95_status": "ok",
+    "slow_status": "ok",
+    "since": "2026-01-15T14:00:00Z",
+    "calls": 1200,
+    "errors": 0,
+    "p50_ms": 0.9,
+    "p95_ms": 3.4,
+    "p99_ms": 8.1,
+    "slow": 1,
+    "slow_percent": 0.08,
+    "thresholds": {"slow_ms": 200.0, "p95_ms": 200.0, "slow_percent": 5.0},
+    "queries": [
+        {
+            "summary": "SELECT experiments",
+            "query_hash": "097c2648",
+            "sql": "SELECT experiments.status FROM experiments WHERE experiments.id = $1::VARCHAR FOR UPDATE",
+            "calls": 1200,
+            "errors": 0,
+            "total_ms": 1310.5,
+            "mean_ms": 1.09,
+            "p50_ms": 0.9,
+            "p95_ms": 3.4,
+            "p99_ms": 8.1,
+            "max_ms": 214.0,
+            "slow": 1,
+            "slow_percent": 0.08,
+        }
+    ],
+    "count": 1,
+    "pg_stat_statements": None,
+    "pg_stat_statements_detail": "the server does not load it: add it to shared_preload_libraries",
+}
