@@ -10,8 +10,8 @@ from sqlalchemy import column, select, table
 
 from runtime.api.context import database, json_response
 from runtime.cache.cache import Cache
-from runtime.db import revisions
 from runtime.db.query import Query
+from runtime.db.release import schema_revision
 from runtime.fields import Output
 from runtime.problems import documented_answer
 
@@ -80,7 +80,7 @@ async def ready(request: Request) -> Response:
 
 
 async def _database(request: Request) -> tuple[Dependency, Dependency]:
-    head = revisions.head()
+    head = schema_revision()
     try:
         async with asyncio.timeout(DEADLINE):
             revision = await database(request).value(_REVISION)

@@ -8,12 +8,12 @@ these routes and finds them; their errors are the same.
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, get_args
+from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Path, Query
 from pydantic import BaseModel, ValidationError, create_model
-from starlette.datastructures import QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -47,7 +47,8 @@ def handler(endpoint: Endpoint) -> Handler:
         arguments = vars(_read(path_model, request.path_params, "path")) if path else {}
         if query is not None:
             name, model = query
-            arguments = {**arguments, name: _read(model, QueryParams(request.scope["query_string"]), "query")}
+            asked = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+            arguments = {**arguments, name: _read(model, asked, "query")}
         return await endpoint(request, **arguments)
 
     return handle

@@ -16,5 +16,5 @@ def application() -> FastAPI:
     app = create_app()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(10_000, 20, 50)
     return app

@@ -24,13 +24,14 @@ joins a read from before it.
 import asyncio
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import asyncpg
 import structlog
@@ -54,6 +55,7 @@ MOST_BYTES = 1_000_000
 GENERATION_SECONDS = 86_400
 SEAL_BYTES = 16
 _MARK = b"!"
+_PLAIN = re.compile(r"[\w.-]*", re.ASCII)
 
 # Gives scopes that have no generation one, and returns all: who comes first decides.
 _ADOPT = """
@@ -93,8 +95,9 @@ class Entry:
     @property
     def key(self) -> str:
         """The family and the filters in alphabetical order."""
-        given = sorted((name, str(value)) for name, value in self.filters.items() if value is not None)
-        return f"{PREFIX}:{_bounded(f'{self.family.name}?{urlencode(given)}')}"
+        given = sorted((name, value) for name, value in self.filters.items() if value is not None)
+        asked = "&".join([f"{name}={_quoted(value)}" for name, value in given])
+        return f"{PREFIX}:{_bounded(f'{self.family.name}?{asked}')}"
 
 
 class Cache:
@@ -270,7 +273,13 @@ class _Change:
 
 def scope(*parts: object) -> str:
     """A scope's name; a part that is None stands for all."""
-    return ":".join("*" if part is None else quote(str(part), safe="") for part in parts)
+    return ":".join(["*" if part is None else _quoted(part) for part in parts])
+
+
+def _quoted(value: object) -> str:
+    # Most values are plain, and `quote` looks at each letter.
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
 
 
 def _strings(answer: object, number: int) -> list[bytes | None]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -12,7 +12,7 @@ import structlog
 from asyncpg.connection import LoggedQuery
 
 from runtime.db.connections import Connection, Connections
-from runtime.db.query import Query
+from runtime.db.query import Copy, Query
 from runtime.db.retry import LOST, ROLLED_BACK, may_repeat, retrying
 from runtime.observability.meters import DatabaseMeter
 from runtime.settings import Settings
@@ -38,19 +38,24 @@ class Executor(Protocol):
 class Transaction:
     """A transaction under way; services write through it and never commit."""
 
-    __slots__ = ("_meter", "connection")
+    __slots__ = ("_connection", "_meter")
 
     def __init__(self, connection: asyncpg.Connection, meter: DatabaseMeter) -> None:
-        self.connection = connection
+        self._connection = connection
         self._meter = meter
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
         """First row of the answer, if any."""
-        return await self._meter.timed(query, self.connection.fetchrow(query.sql, *query.arguments(parameters)))
+        return await self._meter.timed(query, self._connection.fetchrow(query.sql, *query.arguments(parameters)))
 
     async def value(self, query: Query, **parameters: Any) -> Any:
         """First column of the first row, or None."""
-        return await self._meter.timed(query, self.connection.fetchval(query.sql, *query.arguments(parameters)))
+        return await self._meter.timed(query, self._connection.fetchval(query.sql, *query.arguments(parameters)))
+
+    async def copy(self, statement: Copy, records: Iterable[tuple[Any, ...]]) -> None:
+        """Store rows, all or none."""
+        work = self._connection.copy_records_to_table(statement.table, columns=statement.columns, records=records)
+        await self._meter.timed(statement, work)
 
 
 class Database:

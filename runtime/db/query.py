@@ -45,7 +45,7 @@ class Query:
         self.sql = str(compiled)
         self.operation = self.sql.split(None, 1)[0].upper()
         self.summary = " ".join((self.operation, *_tables_of(statement)))
-        self.digest = hashlib.blake2b(self.sql.encode(), digest_size=4).hexdigest()
+        self.digest = _digest(self.sql)
         self._names = tuple(compiled.positiontup or ())
         # Literals inside the statement travel as parameters too; those have a value already.
         self._literals = {name: value for name, value in compiled.params.items() if value is not None}
@@ -63,6 +63,24 @@ class Query:
                 (name, parameters[name] if name in parameters else self._literals[name]) for name in self._names
             )
         ]
+
+
+class Copy:
+    """COPY of rows into a table, in the driver's binary form."""
+
+    __slots__ = ("columns", "digest", "operation", "sql", "summary", "table")
+
+    def __init__(self, model: type[DeclarativeBase], columns: Sequence[InstrumentedAttribute[Any]]) -> None:
+        self.table = model.__tablename__
+        self.columns = tuple(column.key for column in columns)
+        self.sql = f"COPY {self.table} ({', '.join(self.columns)}) FROM STDIN (FORMAT binary)"
+        self.operation = "COPY"
+        self.summary = f"COPY {self.table}"
+        self.digest = _digest(self.sql)
+
+
+def _digest(sql: str) -> str:
+    return hashlib.blake2b(sql.encode(), digest_size=4).hexdigest()
 
 
 def _tables_of(statement: ClauseElement) -> list[str]:

@@ -4,7 +4,6 @@ import functools
 import io
 import re
 import warnings
-from importlib.util import find_spec
 
 from alembic import command
 from alembic.config import Config
@@ -12,6 +11,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
+from runtime.db.release import migrations_folder
 from runtime.errors import PreflightError
 
 _CREATE_OR_DROP = re.compile(r"^(CREATE|DROP) TABLE (?:IF (?:NOT )?EXISTS )?\"?(\w+)", re.MULTILINE)
@@ -19,12 +19,8 @@ _CREATE_OR_DROP = re.compile(r"^(CREATE|DROP) TABLE (?:IF (?:NOT )?EXISTS )?\"?(
 
 def alembic_config() -> Config:
     """Alembic's configuration, wherever the migrations are installed."""
-    spec = find_spec("migrations")
-    if spec is None or not spec.submodule_search_locations:
-        message = "the package `migrations` is not installed beside `runtime`"
-        raise PreflightError(message)
     config = Config()
-    config.set_main_option("script_location", spec.submodule_search_locations[0].replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     return config
 
 

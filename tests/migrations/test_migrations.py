@@ -18,6 +18,7 @@ from runtime.db import revisions, roles
 from runtime.db.engine import engine_at
 from runtime.db.migrate import Migration, migrate
 from runtime.db.pool import Database
+from runtime.db.release import schema_revision
 from runtime.db.roles import EXTENSIONS, OWNER_ROLE
 from runtime.jobs.partitions import ensure_partitions
 from runtime.settings import APP_ROLE, JOBS_ROLE
@@ -117,6 +118,7 @@ def test_revisions_are_one_chain_numbered_by_their_files() -> None:
     files = sorted(path.stem for path in (ROOT / "migrations/versions").glob("0*.py"))
     assert [name.partition("_")[0] for name in files] == CHAIN
     assert [Path(SCRIPTS.get_revision(revision).path).stem for revision in CHAIN] == files
+    assert schema_revision() == CHAIN[-1]
 
 
 def test_every_revision_has_rows_to_try_it_on() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import DateTime, Float, bindparam, func, literal_column, select
 from runtime.db.documents import Document
 from runtime.db.lists import Key, Page
 from runtime.db.pool import Executor, Transaction
-from runtime.db.query import Query, json_page
+from runtime.db.query import Copy, Query, json_page
 from runtime.db.writes import Writes
 from runtime.fields import utc_now
 from runtime.systems.utxoiq import schemas, views
@@ -18,7 +18,17 @@ from runtime.systems.utxoiq.models import SystemMetric
 from runtime.systems.utxoiq.vocabulary import Interval
 
 _WRITES = Writes(SystemMetric, views.METRIC)
-_COLUMNS = ("service_name", "metric_type", "metric_value", "unit", "timestamp", "metric_metadata")
+_COPY = Copy(
+    SystemMetric,
+    [
+        SystemMetric.service_name,
+        SystemMetric.metric_type,
+        SystemMetric.metric_value,
+        SystemMetric.unit,
+        SystemMetric.timestamp,
+        SystemMetric.metric_metadata,
+    ],
+)
 
 _MOMENT = DateTime(timezone=True)
 _IN_WINDOW = (
@@ -75,10 +85,9 @@ async def record_metrics(tx: Transaction, metrics: Sequence[schemas.MetricInput]
         How many.
     """
     now = utc_now()
-    await tx.connection.copy_records_to_table(
-        SystemMetric.__tablename__,
-        columns=_COLUMNS,
-        records=(
+    await tx.copy(
+        _COPY,
+        (
             (
                 metric["service_name"],
                 metric["metric_type"],

@@ -244,6 +244,13 @@ async def test_a_pool_that_is_all_in_use_is_an_alert_and_shows_who_waits(
         assert await scraped(client, STATEMENTS) - slow["calls"] <= 2
 
 
+async def test_a_batch_is_a_statement_too(client: httpx.AsyncClient) -> None:
+    metric = {"service_name": "web-api", "metric_type": "cpu", "metric_value": 1.0, "unit": "percent"}
+    await post(client, "/api/v1/monitoring/metrics/batch", {"metrics": [metric, metric]})
+    queries = (await client.get(f"{DATABASE}/queries")).json()["queries"]
+    assert [row["calls"] for row in queries if row["summary"] == "COPY system_metrics"] == [1]
+
+
 @pytest.mark.parametrize("order", ["total", "mean", "p95", "calls", "errors", "slow"])
 async def test_statements_come_in_the_order_that_is_asked_for(client: httpx.AsyncClient, order: str) -> None:
     for _ in range(3):
