@@ -179,8 +179,7 @@ class _Run:
             f"medians of {self._size.rounds}, the sides taking turns; load average before the run: {self._load:.2f}",
             f"{CONNECTIONS} connections; each server has {self._size.workers} workers and {POOL} database connections",
             f"load by {self._generator.name}, which took at most {self._generator.most_cpu:.2f} of a core",
-            "ours authenticates, validates, counts, measures and logs every request; the plain application validates and "
-            "logs, PostgREST does none of these",
+            "ours authenticates, validates, limits, measures and logs each request; the plain application only validates",
         ]
         if world.postgrest is not None:
             self.results.notes.append(
