@@ -17,7 +17,7 @@ AT_LEAST = {
     "ingest_vs_copy": 0.5,
     "cached_vs_noop": 0.5,
 }
-AT_MOST = {"rss_mb": 150.0, "list_row_cost": 1.5}
+AT_MOST = {"rss_mb": 150.0, "list_row_cost": 1.0}
 
 
 @dataclass(frozen=True)

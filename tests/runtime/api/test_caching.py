@@ -277,7 +277,7 @@ async def test_killing_the_cache_under_load_shows_in_no_answer(
 ) -> None:
     monkeypatch.setattr(trust, "MARGIN_SECONDS", 0.0)
     valkey = new_valkey(tmp_path_factory.mktemp("killed"))
-    settings = database.settings(db_pool_min=1, redis_url=SecretStr(valkey.url), request_timeout=1.5)
+    settings = database.settings(db_pool_min=1, redis_url=SecretStr(valkey.url), request_timeout=1.5, rate_limit=0)
     async with AsyncExitStack() as stack:
         stack.callback(valkey.stop)
         apps = [create_app(settings) for _ in range(2)]

@@ -2,6 +2,9 @@
 
 import asyncio
 import functools
+import os
+import signal
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,7 +14,7 @@ from sqlalchemy import BigInteger, bindparam, func, insert, select, text
 
 from runtime.db.pool import Database, Transaction
 from runtime.db.query import Query
-from runtime.db.retry import ATTEMPTS
+from runtime.db.retry import ATTEMPTS, LOST
 from runtime.systems.ard.models import OptimizationRun
 from tests.conftest import TestDatabase, autocommit
 
@@ -109,6 +112,22 @@ async def test_the_pool_opens_its_minimum_and_grows_to_its_maximum(make_pool: Ma
         sleeper.cancel()
     await asyncio.gather(*sleepers, return_exceptions=True)
     assert await pool.value(ONE) == 1
+
+
+async def test_a_session_that_hangs_ends_with_its_callers_deadline(make_pool: MakePool) -> None:
+    pool = make_pool()
+    session = await pool.value(PID)
+    os.kill(session, signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        with pytest.raises((TimeoutError, *LOST)):
+            async with asyncio.timeout(0.5):
+                await pool.value(ONE)
+        assert time.monotonic() - began < 2.5
+        # The others are not held up.
+        assert await pool.value(ONE) == 1
+    finally:
+        os.kill(session, signal.SIGCONT)
 
 
 async def test_a_session_has_its_name_utc_and_a_deadline(make_pool: MakePool) -> None:
