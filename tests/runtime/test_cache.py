@@ -28,13 +28,6 @@ ENTRY = caching.stats(INSIGHT)
 WRITE = 1.0
 
 
-@pytest.fixture(scope="module")
-def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    server = new_valkey(tmp_path_factory.mktemp("cache"))
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def valkey(shared_valkey: ValkeyServer) -> ValkeyServer:
     with redis.Redis.from_url(shared_valkey.url) as client:

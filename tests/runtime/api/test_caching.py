@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -35,20 +35,6 @@ ALL_METRICS: list[tuple[str, dict[str, Any]]] = [
     (f"{METRICS}/aggregate", {"service_name": "web-api", **OF_TYPE}),
     (f"{METRICS}/services", {"above": -1, **OF_TYPE}),
 ]
-
-
-@pytest.fixture(scope="module")
-def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    server = new_valkey(tmp_path_factory.mktemp("cache"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def stored(shared_valkey: ValkeyServer) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(shared_valkey.url) as client:
-        client.flushall()
-        yield client
 
 
 class Api:
@@ -277,7 +263,7 @@ async def test_killing_the_cache_under_load_shows_in_no_answer(
 ) -> None:
     monkeypatch.setattr(trust, "MARGIN_SECONDS", 0.0)
     valkey = new_valkey(tmp_path_factory.mktemp("killed"))
-    settings = database.settings(db_pool_min=1, redis_url=SecretStr(valkey.url), request_timeout=1.5, rate_limit=0)
+    settings = database.settings(db_pool_min=1, redis_url=SecretStr(valkey.url), request_timeout=2, rate_limit=0)
     async with AsyncExitStack() as stack:
         stack.callback(valkey.stop)
         apps = [create_app(settings) for _ in range(2)]

@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import psutil
@@ -24,7 +23,7 @@ from runtime.db.migrate import migrate
 from runtime.platform.keys import create_key
 from runtime.platform.scopes import ALL_SCOPES
 from runtime.settings import ApiSettings
-from tests.conftest import SECRET, SUBJECT, TestDatabase, as_secret, new_server, settings_of
+from tests.conftest import SECRET, SUBJECT, TestDatabase, as_secret, settings_of
 from tests.runtime.api.contract import assert_problem
 from tests.runtime.api.world import EXPERIMENTS, METRIC, METRICS, post
 
@@ -101,15 +100,6 @@ async def test_a_cache_that_accepts_and_never_answers(
         assert [(await client.get(METRICS)).json()["count"] for _ in range(5)] == [1] * 5
         assert (await client.get("/health/ready")).json()["status"] == "degraded"
         assert time.monotonic() - began < 5 + PATIENCE
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[PostgresServer]:
-    server = new_server(tmp_path)
-    server.start()
-    server.wait_ready()
-    yield server
-    server.stop()
 
 
 def tell(server: PostgresServer, what: signal.Signals) -> None:

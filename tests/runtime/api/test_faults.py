@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 from pydantic import SecretStr
 
 from runbooks.local.binaries import valkey_program
@@ -20,7 +19,7 @@ from runtime.db.migrate import migrate
 from runtime.platform.keys import create_key
 from runtime.platform.scopes import ALL_SCOPES
 from runtime.settings import ApiSettings
-from tests.conftest import PASSWORD, SECRET, SUBJECT, TestDatabase, as_secret, new_server, settings_of
+from tests.conftest import PASSWORD, SECRET, SUBJECT, TestDatabase, as_secret, settings_of
 from tests.runtime.api.contract import assert_problem, document_of, faults
 from tests.runtime.api.snapshots import execute
 from tests.runtime.api.world import BACKFILL, EXPERIMENTS, FEEDBACK, METRIC, METRICS, post
@@ -35,16 +34,6 @@ async def serving(settings: ApiSettings) -> AsyncIterator[Callable[[str | None],
         yield lambda key: httpx.AsyncClient(
             transport=transport, base_url="http://holdfast.test", headers={"X-API-Key": key} if key else {}
         )
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[PostgresServer]:
-    """A PostgreSQL of this test's own, to be stopped and started."""
-    server = new_server(tmp_path)
-    server.start()
-    server.wait_ready()
-    yield server
-    server.stop()
 
 
 async def assert_unavailable(answer: httpx.Response) -> None:

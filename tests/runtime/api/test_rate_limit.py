@@ -5,7 +5,7 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
@@ -54,20 +54,6 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limit, "INTERVAL_SECONDS", 0.05)
     # A busy machine is no slow cache.
     monkeypatch.setattr(rate_limit, "WRITE_SECONDS", 5.0)
-
-
-@pytest.fixture(scope="module")
-def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    server = new_valkey(tmp_path_factory.mktemp("cache"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def stored(shared_valkey: ValkeyServer) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(shared_valkey.url) as client:
-        client.flushall()
-        yield client
 
 
 @asynccontextmanager
