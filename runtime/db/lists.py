@@ -1,5 +1,6 @@
 """Lists: newest first, filtered, paged by keyset."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -54,6 +55,8 @@ class Listing(Generic[Row]):
         self._key = key
         self._filters = filters
         self._where = where
+        types = [column.type.python_type for column in key]
+        self._key_types: TypeAdapter[Key] = TypeAdapter(tuple[*types])  # type: ignore[valid-type]  # made of columns
         self._queries: dict[tuple[frozenset[str], bool], Query] = {}
 
     async def page(self, db: Executor, *, limit: int, after: Key | None = None, **filters: Any) -> Page[Row]:
@@ -71,8 +74,14 @@ class Listing(Generic[Row]):
         row = await db.row(query, limit=limit, **given, **last)
         if row is None:  # pragma: no cover  # an aggregate always has one row
             raise AssertionError
-        key = tuple(row[f"last_{column.key}"] for column in self._key)
-        return Page(row["rows"], row["count"], key if key[-1] is not None else None, self._kind)
+        rows, count = row
+        return Page(rows, count, self._key_of_last(rows) if count == limit else None, self._kind)
+
+    def _key_of_last(self, rows: bytes) -> Key:
+        # PostgreSQL puts a line feed between the elements of an array, and none inside: jsonb has lost its own. To ask
+        # for the key as further columns took a tenth of the statement's time.
+        last = json.loads(rows[rows.rfind(b"\n") + 1 : -1].lstrip(b"["))
+        return self._key_types.validate_python([last[column.key] for column in self._key])
 
     def _query(self, names: frozenset[str], continued: bool) -> Query:  # noqa: FBT001  # part of a cache key
         query = self._queries.get((names, continued))
@@ -84,7 +93,7 @@ class Listing(Generic[Row]):
                 after = [bindparam(f"after_{place}", type_=column.type) for place, column in enumerate(self._key)]
                 rows = rows.where(tuple_(*self._key) < tuple_(*after))
             rows = rows.order_by(*[column.desc() for column in self._key]).limit(LIMIT)
-            query = Query(json_page(rows, key=[column.key for column in self._key]))
+            query = Query(json_page(rows))
             self._queries[names, continued] = query
         return query
 

@@ -110,16 +110,9 @@ def json_object(view: View) -> ColumnElement[Any]:
     return cast(func.json_build_object(*pairs), JSON)
 
 
-def json_page(rows: Rows, *, key: Sequence[str]) -> Rows:
-    """A list: `rows` as a JSON array, their `count`, and the key of a full page's last row, null on a shorter one.
-
-    Args:
-        rows: ordered by the key's columns and limited by `LIMIT`.
-        key: the columns that order the list, the unique one last; they come back as `last_<column>`.
-    """
-    page = rows.subquery("page")
+def json_page(rows: Rows) -> Rows:
+    """A list: the ordered and limited `rows` as a JSON array, and their `count`."""
     return select(
         cast(func.coalesce(func.json_agg(literal_column("page")), literal_column("'[]'")), JSON).label("rows"),
         func.count().label("count"),
-        *[func.array_agg(page.c[name])[LIMIT].label(f"last_{name}") for name in key],
-    ).select_from(page)
+    ).select_from(rows.subquery("page"))

@@ -67,7 +67,6 @@ _FLAGGED = Query(
         .having(func.count() >= bindparam("min_flags"))
         .order_by(_flags.desc(), InsightFeedback.insight_id)
         .limit(LIMIT),
-        key=(),
     )
 )
 

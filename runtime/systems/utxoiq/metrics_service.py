@@ -55,7 +55,7 @@ def _aggregate(interval: Interval) -> Query:
         .group_by(bucket)
         .order_by(bucket)
     )
-    return Query(json_page(rows, key=()))
+    return Query(json_page(rows))
 
 
 _AGGREGATES = {interval: _aggregate(interval) for interval in Interval}
@@ -67,7 +67,6 @@ _SERVICES = Query(
         .group_by(SystemMetric.service_name)
         .having(_average > bindparam("above", type_=Float))
         .order_by(_average.desc(), SystemMetric.service_name),
-        key=(),
     )
 )
 
