@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -30,6 +30,9 @@ class PostgresServer(Child):
 
     name = "PostgreSQL"
     stopping: ClassVar = processes.FAST_THEN_IMMEDIATE
+    superuser: ClassVar[str] = SUPERUSER
+    # What initdb is told beside the locale and the password.
+    init_options: Sequence[str] = ()
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class PostgresServer(Child):
     @property
     def url(self) -> URL:
         """The superuser's address."""
-        return URL.create("postgresql", SUPERUSER, self._password, HOST, self.port, "postgres")
+        return URL.create("postgresql", self.superuser, self._password, HOST, self.port, "postgres")
 
     @property
     def is_initialised(self) -> bool:
@@ -114,9 +117,10 @@ class PostgresServer(Child):
             password.write(self._password)
             password.flush()
             command = [
-                *(*ordinary_user(), str(self.programs / "initdb"), "-D", str(folder), "-U", SUPERUSER),
+                *(*ordinary_user(), str(self.programs / "initdb"), "-D", str(folder), "-U", self.superuser),
                 *("--auth=scram-sha-256", f"--pwfile={password.name}", "--encoding=UTF8", *locale),
                 "--no-instructions",
+                *self.init_options,
             ]
             try:
                 done = subprocess.run(

@@ -1,0 +1,1 @@
+"""Real PostgreSQL for the sandbox: clusters, WAL archives, backups, recovery and standbys. No HTTP here."""
