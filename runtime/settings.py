@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from runtime.errors import ConfigurationError
-from runtime.platform.providers import OidcProvider
+from runtime.platform.providers import OidcProvider, is_trustworthy
 
 APP_ROLE = "holdfast_app"
 JOBS_ROLE = "holdfast_jobs"
@@ -49,6 +49,14 @@ def _redis_url(value: SecretStr) -> SecretStr:
         # Its words repeat a port that is no number, and may be a password.
         raise ValueError(message) from None
     if not is_complete:
+        raise ValueError(message)
+    return value
+
+
+def _endpoint(value: str) -> str:
+    value = value.removesuffix("/")
+    if not is_trustworthy(value) or value != "{0.scheme}://{0.netloc}".format(urlsplit(value)):
+        message = "write https://HOST, without a path; http://HOST:PORT is for loopback addresses only"
         raise ValueError(message)
     return value
 
@@ -119,6 +127,8 @@ class Settings(BaseSettings):
     # Where the database is: one of DATABASE_URL, GCP_SQL_INSTANCE, DB_HOST.
     database_url: PostgresUrl | None = None
     gcp_sql_instance: str | None = Field(default=None, pattern=r"^[^:\s]+(:[^:\s]+)?:[^:\s]+:[^:\s]+$")
+    # Of the Cloud SQL Admin API, if it is not Google's.
+    cloud_sql_admin_endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
     db_host: str | None = None
     db_port: int = Field(default=5432, ge=1, le=65535)
     db_name: str = "holdfast"

@@ -45,7 +45,10 @@ class CloudSql:
                 # Lazy: certificates are renewed when a connection needs them, which suits a CPU that sleeps between
                 # requests.
                 self._connector = Connector(
-                    refresh_strategy=RefreshStrategy.LAZY, loop=asyncio.get_running_loop(), credentials=self._tokens
+                    refresh_strategy=RefreshStrategy.LAZY,
+                    loop=asyncio.get_running_loop(),
+                    credentials=self._tokens,
+                    sqladmin_api_endpoint=self._settings.cloud_sql_admin_endpoint,
                 )
             return self._connector
 

@@ -34,6 +34,7 @@ def provider(**others: object) -> str:
 NAMES: dict[str, tuple[str, object]] = {
     "DATABASE_URL": (URL, SecretStr(URL)),
     "GCP_SQL_INSTANCE": ("project:us-central1:holdfast", "project:us-central1:holdfast"),
+    "CLOUD_SQL_ADMIN_ENDPOINT": ("http://127.0.0.1:9000/", "http://127.0.0.1:9000"),
     "DB_HOST": ("10.0.0.5", "10.0.0.5"),
     "DB_PORT": ("6432", 6432),
     "DB_NAME": ("other", "other"),
@@ -191,6 +192,14 @@ REFUSED: dict[str, tuple[dict[str, str | None], str]] = {
     "cache": ({"REDIS_URL": "http://cache"}, "REDIS_URL: is not a URL"),
     "cache without host": ({"REDIS_URL": "redis://"}, "REDIS_URL: is not a URL"),
     "cache with a word for a port": ({"REDIS_URL": "redis://cache:x"}, "REDIS_URL: is not a URL"),
+    "plain endpoint": (
+        {"CLOUD_SQL_ADMIN_ENDPOINT": "http://sql.example"},
+        "CLOUD_SQL_ADMIN_ENDPOINT: write https://HOST",
+    ),
+    "endpoint with a path": (
+        {"CLOUD_SQL_ADMIN_ENDPOINT": "https://h/sql/v1"},
+        "CLOUD_SQL_ADMIN_ENDPOINT: write https://",
+    ),
     "archive": ({"ARCHIVE_URL": "/tmp/archive"}, "ARCHIVE_URL: write gs://BUCKET"),  # noqa: S108  # no file
     **{
         name: ({"OIDC_PROVIDERS": text}, f"OIDC_PROVIDERS: {line}")
