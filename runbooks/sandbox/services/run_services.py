@@ -1,0 +1,208 @@
+"""Cloud Run's services: each change of the template is a revision, and traffic is split among revisions."""
+
+import secrets
+import string
+
+from runbooks.sandbox.services.calls import Call, Document, exists, ident, page_of
+from runbooks.sandbox.services.errors import invalid, precondition
+from runbooks.sandbox.services.operations import Operations
+from runbooks.sandbox.services.rest import Handler
+from runbooks.sandbox.services.run_resources import (
+    NAME,
+    answer,
+    changed,
+    check_etag,
+    condition,
+    containers_of,
+    find,
+    location_of,
+    new,
+    put,
+    refuse_options,
+)
+from runbooks.sandbox.store import Store
+
+SERVICE = "run.service"
+REVISION = "run.revision"
+WRITABLE = (
+    *("description", "labels", "annotations", "client", "clientVersion", "ingress", "launchStage", "template"),
+    *("traffic", "scaling", "invokerIamDisabled", "defaultUriDisabled", "customAudiences", "binaryAuthorization"),
+    *("multiRegionSettings", "iapEnabled", "functionalType", "sshEnabled"),
+)
+OUTPUT = (
+    *("name", "uid", "generation", "createTime", "updateTime", "deleteTime", "expireTime", "creator", "lastModifier"),
+    *("observedGeneration", "terminalCondition", "conditions", "latestReadyRevision", "latestCreatedRevision", "uri"),
+    *("trafficStatuses", "urls", "reconciling", "etag", "satisfiesPzs", "threatDetectionEnabled"),
+)
+LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+BY_REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+WHOLE = 100
+
+
+class RunServices:
+    """Services and their revisions, in a store. Nothing is served."""
+
+    def __init__(self, store: Store, operations: Operations) -> None:
+        self._store = store
+        self._operations = operations
+
+    def handlers(self) -> dict[str, Handler]:
+        """By method id."""
+        return {
+            "projects.locations.services.create": self.create,
+            "projects.locations.services.get": self.get,
+            "projects.locations.services.list": self.list_all,
+            "projects.locations.services.patch": self.patch,
+            "projects.locations.services.delete": self.delete,
+            "projects.locations.services.revisions.get": self.get_revision,
+            "projects.locations.services.revisions.list": self.list_revisions,
+            "projects.locations.services.revisions.delete": self.delete_revision,
+        }
+
+    def create(self, call: Call) -> Document:
+        """A service with its first revision."""
+        refuse_options(call)
+        own = ident(call.given("serviceId"), NAME, "service_id")
+        name = f"{call.name}/services/{own}"
+        body = call.fields(WRITABLE, OUTPUT)
+        if self._store.get(SERVICE, name):
+            message = f"Resource '{own}' already exists."
+            raise exists(message)
+        containers_of(body.get("template"), "service.template")
+        location = call.name.rpartition("/")[2]
+        uri = f"https://{own}-sandbox.{location}.run.app"
+        service = {
+            "ingress": "INGRESS_TRAFFIC_ALL",
+            "launchStage": "GA",
+            "traffic": [{"type": LATEST, "percent": WHOLE}],
+            **body,
+            **new(name),
+            "uri": uri,
+            "urls": [uri],
+        }
+        return self._done(self._with_revision(service))
+
+    def get(self, call: Call) -> Document:
+        """The service."""
+        return find(self._store, SERVICE, call.name)
+
+    def list_all(self, call: Call) -> Document:
+        """A location's services."""
+        return page_of(self._store.all(SERVICE, f"{call.name}/services/"), "services", call.query)
+
+    def patch(self, call: Call) -> Document:
+        """A new revision if the template changes; traffic and labels without one."""
+        refuse_options(call, "allowMissing")
+        service = find(self._store, SERVICE, call.name)
+        check_etag(service, call.body.get("etag"))
+        body = call.fields(WRITABLE, OUTPUT)
+        before = service["template"]
+        for field in call.mask(WRITABLE, default=WRITABLE):
+            if field in body:
+                service[field] = body[field]
+            else:
+                service.pop(field, None)
+        service.setdefault("traffic", [{"type": LATEST, "percent": WHOLE}])
+        containers_of(service.get("template"), "service.template")
+        changed(service)
+        if service["template"] != before or call.query.get("forceNewRevision") == "true":
+            return self._done(self._with_revision(service))
+        return self._done(self._ready(service))
+
+    def delete(self, call: Call) -> Document:
+        """The service with its revisions."""
+        refuse_options(call)
+        service = find(self._store, SERVICE, call.name)
+        check_etag(service, call.query.get("etag"))
+        for revision in self._store.all(REVISION, f"{call.name}/revisions/"):
+            self._store.delete(REVISION, revision["name"])
+        self._store.delete(SERVICE, call.name)
+        return self._done(service)
+
+    def get_revision(self, call: Call) -> Document:
+        """The revision."""
+        return find(self._store, REVISION, call.name)
+
+    def list_revisions(self, call: Call) -> Document:
+        """A service's revisions, newest first."""
+        found = self._store.all(REVISION, f"{call.name}/revisions/")[::-1]
+        return page_of(found, "revisions", call.query)
+
+    def delete_revision(self, call: Call) -> Document:
+        """A revision that serves nothing."""
+        refuse_options(call)
+        revision = find(self._store, REVISION, call.name)
+        check_etag(revision, call.query.get("etag"))
+        parent, _, own = call.name.rpartition("/revisions/")
+        service = find(self._store, SERVICE, parent)
+        serving = {status["revision"] for status in service["trafficStatuses"]}
+        if own in serving or service["latestCreatedRevision"] == call.name:
+            message = f"Revision '{own}' cannot be deleted: it serves traffic or is the latest."
+            raise precondition(message)
+        self._store.delete(REVISION, call.name)
+        return self._operations.finished(location_of(call.name), answer("Revision", revision))
+
+    def _done(self, service: Document) -> Document:
+        return self._operations.finished(location_of(service["name"]), answer("Service", service))
+
+    def _with_revision(self, service: Document) -> Document:
+        template = dict(service["template"])
+        own = service["name"].rpartition("/")[2]
+        letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(3))
+        name = template.pop("revision", None) or f"{own}-{int(service['generation']):05}-{letters}"
+        ident(str(name), f"{own}-[a-z0-9-]{{0,62}}", "service.template.revision")
+        full = f"{service['name']}/revisions/{name}"
+        if self._store.get(REVISION, full):
+            message = f"Revision named '{name}' with different configuration already exists."
+            raise exists(message)
+        revision = {
+            **template,
+            **new(full),
+            "service": own,
+            "observedGeneration": "1",
+            "conditions": [condition("Ready", "CONDITION_SUCCEEDED")],
+        }
+        # The service first: a refused traffic split leaves no revision behind.
+        service |= {"latestCreatedRevision": full, "latestReadyRevision": full}
+        self._ready(service, made=name)
+        put(self._store, REVISION, revision)
+        return service
+
+    def _ready(self, service: Document, made: str | None = None) -> Document:
+        service |= {
+            "observedGeneration": service["generation"],
+            "trafficStatuses": self._split(service, made),
+            "terminalCondition": condition("Ready", "CONDITION_SUCCEEDED"),
+            "conditions": [
+                condition("RoutesReady", "CONDITION_SUCCEEDED"),
+                condition("ConfigurationsReady", "CONDITION_SUCCEEDED"),
+            ],
+        }
+        return put(self._store, SERVICE, service)
+
+    def _split(self, service: Document, made: str | None) -> list[Document]:
+        """Which revision gets how much.
+
+        Args:
+            service: with its traffic as it was asked for.
+            made: a revision that is about to be written.
+        """
+        latest = service["latestReadyRevision"].rpartition("/")[2]
+        statuses = []
+        for number, target in enumerate(service["traffic"]):
+            revision = target.get("revision") or latest
+            if revision != made and self._store.get(REVISION, f"{service['name']}/revisions/{revision}") is None:
+                message = f"service.traffic[{number}].revision: Revision '{revision}' does not exist."
+                raise invalid(message)
+            kind = BY_REVISION if target.get("revision") else LATEST
+            if target.get("type", kind) != kind:
+                message = f"service.traffic[{number}].type: {target['type']} does not fit the revision."
+                raise invalid(message)
+            status = {"type": kind, "revision": revision, "percent": target.get("percent", 0)}
+            if tag := target.get("tag"):
+                status |= {"tag": tag, "uri": service["uri"].replace("https://", f"https://{tag}---")}
+            statuses.append(status)
+        if sum(status["percent"] for status in statuses) != WHOLE:
+            message = "service.traffic: percents must sum to 100."
+            raise invalid(message)
+        return statuses
