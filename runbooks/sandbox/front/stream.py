@@ -20,6 +20,9 @@ class Stream:
     ) -> None:
         self.reader = reader
         self.writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
+        # To end at once goes below TLS: that layer of Python 3.11.2 fails when it was closed before.
+        layer = getattr(transport, "_ssl_protocol", None)
+        self._below: asyncio.Transport = transport if layer is None else layer._transport  # noqa: SLF001  # no public way
         tls = transport.get_extra_info("ssl_object")
         self.is_encrypted = tls is not None
         self.certificate: bytes | None = tls.getpeercert(binary_form=True) if tls else None
@@ -77,4 +80,4 @@ class Stream:
 
     def abort(self) -> None:
         """End at once."""
-        self.writer.transport.abort()
+        self._below.abort()
