@@ -80,4 +80,6 @@ class Stream:
 
     def abort(self) -> None:
         """End at once."""
+        if not self.writer.is_closing():
+            self.writer.close()
         self._below.abort()
