@@ -130,6 +130,25 @@ async def test_a_session_that_hangs_ends_with_its_callers_deadline(make_pool: Ma
         os.kill(session, signal.SIGCONT)
 
 
+async def test_a_connection_that_is_lost_at_its_callers_deadline_is_not_tried_again(make_pool: MakePool) -> None:
+    tries = 0
+
+    async def work(_tx: Transaction) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                # As the driver does when it gives a session up that hangs.
+                raise ConnectionResetError from None
+
+    with pytest.raises((TimeoutError, ConnectionResetError)):
+        async with asyncio.timeout(0.1):
+            await make_pool().write(work, idempotent=True)
+    assert tries == 1
+
+
 async def test_a_session_has_its_name_utc_and_a_deadline(make_pool: MakePool) -> None:
     pool = make_pool(request_timeout=7.5)
     for setting, value in {
