@@ -1,6 +1,7 @@
 """A real PostgreSQL a worker, built by the migrations; a fresh database a test, met as the plain application login."""
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from runtime.jobs.partitions import ensure_partitions
 from runtime.platform.keys import create_key
 from runtime.platform.scopes import ALL_SCOPES
 from runtime.settings import APP_ROLE, JOBS_ROLE, READONLY_ROLE, ApiSettings
+from tests.fence import inside
 
 # Full of what a URL, SQL or a shell would read as its own.
 PASSWORD = "p@ss:w/rd%20?#[]'\"\\$& ü"
@@ -67,16 +69,21 @@ def settings_of(**values: object) -> ApiSettings:
     return ApiSettings(_env_file=None, **{"secret_key": SecretStr(SECRET), "max_workers": 1, **values})
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """No setting, credential or cloud of this shell's reaches a test. Before any: google-auth reads some on import."""
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    seen = inside(os.environ)
+    for name in os.environ.keys() - seen:
+        patch.delenv(name)
+    for name, value in seen.items():
+        patch.setenv(name, value)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Neither this shell's settings nor the checkout's files reach a test, and no client finds a cloud."""
+def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nor do the checkout's files."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ApiSettings.model_fields:
-            patch.delenv(name.upper(), raising=False)
-        patch.setenv("GCE_METADATA_HOST", "127.0.0.1:1")
-        patch.setenv("NO_GCE_CHECK", "true")
-        patch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-        patch.setenv("CLOUDSDK_CONFIG", str(tmp_path_factory.mktemp("no-gcloud")))
         patch.chdir(tmp_path_factory.mktemp("elsewhere"))
         yield
 

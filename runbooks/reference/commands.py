@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from runbooks.local.environment import forget_libpq_variables
-from runbooks.reference.files import all_files, refuse_stale, write
 
 Check = Annotated[bool, typer.Option("--check", help="Write nothing; the exit code is 1 when a file is stale.")]
 
@@ -17,6 +16,9 @@ def register(app: typer.Typer) -> None:
 
 def reference(*, check: Check = False) -> None:
     """Write the OpenAPI document, API.md and SCHEMA.md of this checkout from its code and its migrations."""
+    # Here and not above: every command of `holdfast` would wait for the API that is described.
+    from runbooks.reference.files import all_files, refuse_stale, write  # noqa: PLC0415
+
     forget_libpq_variables()
     files = all_files()
     if check:

@@ -2,26 +2,32 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import typer
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from runbooks.local.folder import StateFolder
 from runbooks.local.lock import LockHeldError, hold
-from runbooks.local.ports import HOST
+from runbooks.local.ports import HOST, is_free
 from runbooks.local.signals import StopRequested, stop_requests
+from runbooks.sandbox import cloud, discovery
 from runbooks.sandbox.errors import SandboxError
+from runbooks.sandbox.faults import Fault, Faults
 from runbooks.sandbox.sql import startup
-from runbooks.sandbox.sql.faults import Fault, Faults
 from runbooks.sandbox.sql.service import Sql
 from runbooks.sandbox.sql.web import AdminApi, application
 from runbooks.sandbox.store import Store
 
 STATE = "state.sqlite"
 GRACE_SECONDS = 2
+LAST_PORT = 65535
+UNCHECKED = "requests and answers are not checked: google-api-python-client, with Google's descriptions, is missing"
 
 
 @contextmanager
@@ -47,21 +53,40 @@ def cloud_sql(folder: Path, faults: Faults) -> Iterator[Sql]:
         raise SandboxError(message) from None
 
 
-def serve(folder: Path, *, port: int, faults: list[Fault], as_json: bool) -> None:
+def serve(folder: Path, *, port: int, monitoring_port: int | None, faults: list[Fault], as_json: bool) -> None:
     """Serve until a signal asks to stop.
 
+    Args:
+        folder: the state folder.
+        port: of everything that speaks HTTP; 0 for any that is free.
+        monitoring_port: of Monitoring, which speaks gRPC; the one after `port` when it is not given.
+        faults: those in force from the start.
+        as_json: print the addresses as one line of JSON.
+
     Raises:
-        SandboxError: the port is taken, or another sandbox uses the folder.
+        SandboxError: a port is taken, or another sandbox uses the folder.
     """
+    if monitoring_port is None:
+        monitoring_port = port + 1 if 0 < port < LAST_PORT else 0
+    if monitoring_port and not is_free(monitoring_port):
+        message = f"port {monitoring_port} cannot be used: it is in use; choose another with --monitoring-port"
+        raise SandboxError(message)
     # uvicorn raises the signal again when it has ended, and then it is this that hears it.
     with suppress(StopRequested), stop_requests(), listen(port) as listener:
         url = f"http://{HOST}:{listener.getsockname()[1]}"
         held = Faults(faults)
-        with cloud_sql(folder, held) as sql:
-            api = AdminApi(sql)
-            _announce(url, folder, as_json=as_json)
+        with (
+            cloud_sql(folder, held) as sql,
+            cloud.services(folder, sql.store, held, url=url, monitoring_port=monitoring_port) as beside,
+        ):
+            root = application(AdminApi(sql))
+            root.routes.append(Route("/sandbox", _showing(beside.endpoints)))
+            _announce(beside.endpoints, as_json=as_json)
             config = uvicorn.Config(
-                application(api), log_level="warning", lifespan="off", timeout_graceful_shutdown=GRACE_SECONDS
+                cloud.below(root, beside.apps),
+                log_level="warning",
+                lifespan="off",
+                timeout_graceful_shutdown=GRACE_SECONDS,
             )
             uvicorn.Server(config).run(sockets=[listener])
 
@@ -79,9 +104,20 @@ def listen(port: int) -> socket.socket:
         raise SandboxError(message) from None
 
 
-def _announce(url: str, folder: Path, *, as_json: bool) -> None:
+def _showing(endpoints: Mapping[str, str]) -> Callable[[Request], Awaitable[Response]]:
+    async def show(_: Request) -> Response:
+        return JSONResponse(dict(endpoints))
+
+    return show
+
+
+def _announce(endpoints: Mapping[str, str], *, as_json: bool) -> None:
+    if not discovery.is_installed():
+        typer.echo(f"sandbox: {UNCHECKED}", err=True)
     if as_json:
-        typer.echo(json.dumps({"sql": url, "state": str(folder)}))
+        typer.echo(json.dumps(dict(endpoints)))
         return
-    typer.echo(f"Cloud SQL Admin API: {url}   (faults: {url}/sandbox/faults)")
+    width = max(map(len, endpoints))
+    for name, place in endpoints.items():
+        typer.echo(f"{name:{width}}  {place}")
     typer.echo("It runs until Ctrl-C.", err=True)

@@ -15,7 +15,7 @@ from runtime.cloudsql.databases import Databases
 from runtime.cloudsql.errors import CredentialsRefusedError
 from runtime.cloudsql.instances import Instances
 from runtime.cloudsql.operations import Operations
-from runtime.cloudsql.transport import Transport, authorized
+from runtime.cloudsql.transport import Permit, Transport, authorized
 from runtime.cloudsql.users import Users
 from runtime.db.tokens import ADMIN_SCOPE
 from runtime.errors import ConfigurationError
@@ -58,6 +58,7 @@ class CloudSqlAdmin:
         endpoint: the service's address, if it is not Google's.
         patience: seconds during which a call is sent again after 409 operationInProgress, 429 or 503.
         request_timeout: seconds that the service may be silent during one request.
+        permit: is given HTTP's method and the path of each call before it is sent, and raises if it may not be.
 
     Raises:
         ConfigurationError: the address would give the access token away.
@@ -71,13 +72,23 @@ class CloudSqlAdmin:
         endpoint: str | None = None,
         patience: float = PATIENCE_SECONDS,
         request_timeout: float = REQUEST_SECONDS,
+        permit: Permit | None = None,
     ) -> None:
         endpoint = endpoint or ENDPOINT
         if not is_trustworthy(endpoint):
             message = "CLOUD_SQL_ADMIN_ENDPOINT: write https://HOST; http:// is for loopback addresses only"
             raise ConfigurationError(message)
         self._session = authorized(credentials, is_local=_is_local(endpoint))
-        self._use(Transport(endpoint, project, self._session, patience=patience, request_timeout=request_timeout))
+        self._use(
+            Transport(
+                endpoint,
+                project,
+                self._session,
+                patience=patience,
+                request_timeout=request_timeout,
+                permit=permit,
+            )
+        )
 
     def _use(self, transport: Transport) -> None:
         self._transport = transport

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import email.utils
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -28,6 +28,8 @@ from runtime.cloudsql.errors import (
 
 M = TypeVar("M", bound=BaseModel)
 Query = Mapping[str, str | int | bool | None]
+# Is given HTTP's method and the path of a call that is about to be sent, and raises if it may not be.
+Permit = Callable[[str, str], None]
 CONNECT_SECONDS = 10.0
 # Enough for a project's instances or backups; a service that always has another page ends there.
 MOST_PAGES = 1000
@@ -44,22 +46,36 @@ class Transport:
         session: with credentials.
         patience: seconds during which a refused call is sent again; none begins after them.
         request_timeout: seconds that the service may be silent during one request.
+        permit: is asked before each call is sent.
     """
 
     def __init__(
-        self, endpoint: str, project: str, session: AuthorizedSession, *, patience: float, request_timeout: float
+        self,
+        endpoint: str,
+        project: str,
+        session: AuthorizedSession,
+        *,
+        patience: float,
+        request_timeout: float,
+        permit: Permit | None = None,
     ) -> None:
         self._endpoint = endpoint.rstrip("/")
         self.project = project
         self._session = session
         self.patience = patience
         self.request_timeout = request_timeout
+        self._permit = permit
         self._backoff = wait_random_exponential(multiplier=0.25, max=30)
 
     def within(self, patience: float) -> "Transport":
         """The same connections with other patience."""
         return Transport(
-            self._endpoint, self.project, self._session, patience=patience, request_timeout=self.request_timeout
+            self._endpoint,
+            self.project,
+            self._session,
+            patience=patience,
+            request_timeout=self.request_timeout,
+            permit=self._permit,
         )
 
     def read(self, model: type[M], method: str, *segments: str, about: str, **call: Any) -> M:
@@ -130,12 +146,14 @@ class Transport:
         timeout: float | None = None,
     ) -> dict[str, Any]:
         """Send a call one time, with at most so many seconds of silence."""
-        url = f"{self._endpoint}/v1/projects/{_path(about, (self.project, *segments))}"
+        path = f"/v1/projects/{_path(about, (self.project, *segments))}"
+        if self._permit is not None:
+            self._permit(method, path)
         seconds = timeout or self.request_timeout
         try:
             response = self._session.request(  # type: ignore[no-untyped-call]  # google-auth leaves it untyped
                 method,
-                url,
+                f"{self._endpoint}{path}",
                 params={name: _text(value) for name, value in (query or {}).items() if value is not None},
                 # As `data`, google-auth's debugging log would show it, and passwords with it.
                 json=body,

@@ -1,4 +1,4 @@
-"""`make bench`: our server and its peers on one database, one after the other, in one run."""
+"""`make bench`: our server and its peers on one database, one after the other, in one run; then the local cloud."""
 
 import argparse
 import contextlib
@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from runbooks.local.errors import LocalPlatformError
 from runbooks.local.signals import StopRequested, stop_requests
+from runtime.errors import HoldfastError
 from tests.bench.answers import DifferentAnswersError
 from tests.bench.client import LoadError
 from tests.bench.measures import SMOKE, Size, measure
@@ -27,7 +27,7 @@ def main() -> int:
             results = measure(Path(folder), SMOKE if asked.smoke else Size(), tell)
     except StopRequested:
         return 130
-    except (LoadError, DifferentAnswersError, LocalPlatformError) as error:
+    except (LoadError, DifferentAnswersError, HoldfastError) as error:
         tell(f"bench: {error}")
         return 1
     if not asked.json:

@@ -11,7 +11,7 @@ import redis
 import uvloop
 
 from runtime.systems.ard import service, views
-from tests.bench import answers, data
+from tests.bench import answers, data, sandbox
 from tests.bench.client import encode, open_loop
 from tests.bench.database import PGBENCH_CLIENTS, Pgbench
 from tests.bench.ingest import SENDERS, Ingest
@@ -42,6 +42,7 @@ class Size:
     with_postgrest: bool = True
     warm_up: bool = True
     wrk: bool = True
+    sandbox_rows: int = 1_000_000
 
 
 SMOKE = Size(
@@ -54,6 +55,7 @@ SMOKE = Size(
     with_postgrest=False,
     warm_up=False,
     wrk=False,
+    sandbox_rows=5_000,
 )
 
 
@@ -69,7 +71,9 @@ def measure(folder: Path, size: Size, tell: Callable[[str], None]) -> Results:
             tell(f"measuring: {part.__name__}")
             part()
         run.records()
-        return run.results
+    # When nothing else runs any more.
+    sandbox.measure(folder, run.results, rows=size.sandbox_rows, rounds=size.rounds, tell=tell)
+    return run.results
 
 
 class _Run:

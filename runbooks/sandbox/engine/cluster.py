@@ -1,14 +1,12 @@
 """One PostgreSQL data folder and its server."""
 
-import contextlib
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import psutil
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  # it is a class
 
@@ -16,54 +14,15 @@ from runbooks.local import processes
 from runbooks.local.errors import LocalPlatformError, first_line
 from runbooks.local.files import write_private
 from runbooks.local.ports import HOST
-from runbooks.local.postgres import STATUS_LINE, PostgresServer
-from runbooks.sandbox.engine.archive import archive_command
+from runbooks.sandbox.engine.configuration import Configuration
 from runbooks.sandbox.engine.errors import EngineError, InvalidFlagsError
-from runbooks.sandbox.engine.programs import own_environment, run
+from runbooks.sandbox.engine.programs import own_environment
+from runbooks.sandbox.engine.server import SUPERUSER, ClusterServer
 from runbooks.sandbox.engine.wal import SEGMENT_MB, segments_in
 
-# The engine's own login. `postgres` is the customer's, who may rename it or change its password.
-SUPERUSER = "cloudsqladmin"
 CONNECT_SECONDS = 5
 START_SECONDS = 60.0
 STATEMENT_SECONDS = 120
-ARCHIVE_SECONDS = 10
-KILL_SECONDS = 5.0
-
-# What may be changed by a flag.
-DEFAULTS = {
-    "max_connections": "100",
-    "shared_buffers": "16MB",
-    "wal_level": "replica",
-    "max_wal_size": "64MB",
-    "min_wal_size": "16MB",
-    "log_line_prefix": "%m [%p] ",
-    "log_timezone": "UTC",
-    "timezone": "UTC",
-}
-# What the engine keeps in postgresql.auto.conf.
-KEPT_BY_ENGINE = {
-    "primary_conninfo",
-    "primary_slot_name",
-    "restore_command",
-    "recovery_target",
-    "recovery_target_action",
-    "recovery_target_inclusive",
-    "recovery_target_lsn",
-    "recovery_target_name",
-    "recovery_target_time",
-    "recovery_target_timeline",
-    "recovery_target_xid",
-    "synchronous_standby_names",
-}
-# A standby must have at least what its primary has.
-SHARED_WITH_STANDBYS = {
-    "max_connections": "max_connections",
-    "max_worker_processes": "max_worker_processes",
-    "max_wal_senders": "max_wal_senders",
-    "max_prepared_xacts": "max_prepared_transactions",
-    "max_locks_per_xact": "max_locks_per_transaction",
-}
 
 
 class Cluster:
@@ -99,15 +58,16 @@ class Cluster:
         self.programs = programs
         self.data = self.folder / "data"
         self.archive_folder = (archive or self.folder / "archive").absolute()
-        self._shares_archive = archive is not None
         self._password = password
         for what, text in (("folder", f"{self.folder}{self.archive_folder}"), ("password", password)):
             if re.search(r"[\r\n\0]", text):
                 message = f"a cluster's {what} may not contain a line break"
                 raise EngineError(message)
-        self._server = _Server(programs=programs, data=self.data, log=self.folder / "log", port=port, password=password)
-        self.flags: dict[str, str] = {}
-        self._take(flags or {})
+        self._server = ClusterServer(
+            programs=programs, data=self.data, log=self.folder / "log", port=port, password=password
+        )
+        self._configuration = Configuration(self._server, self.archive_folder, archive is not None)
+        self._configuration.take(flags or {})
 
     @property
     def superuser(self) -> str:
@@ -137,14 +97,17 @@ class Cluster:
     @property
     def is_running(self) -> bool:
         """Whether a server runs on the data folder, whoever started it."""
-        if self._server.pid is not None and self._server.exit_code is None:
-            return True
-        return bool(processes.postgres_of(self.data))
+        return self._server.is_running
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """PostgreSQL's settings as they were asked for, by name."""
+        return self._configuration.flags
 
     @property
     def waits_for_disk(self) -> bool:
         """Whether what it writes must survive a machine that fails: the flag `fsync`."""
-        return self.flags.get("fsync", "on") == "on"
+        return self._configuration.waits_for_disk
 
     @property
     def environment(self) -> dict[str, str]:
@@ -173,7 +136,7 @@ class Cluster:
         if self.exists or self.is_running:
             message = f"{self.folder} has a cluster already"
             raise EngineError(message)
-        if not self._shares_archive and self.archive_folder.exists() and segments_in(self.archive_folder):
+        if not self._configuration.shares_archive and self.archive_folder.exists() and segments_in(self.archive_folder):
             message = f"{self.archive_folder} holds the log of an earlier cluster"
             raise EngineError(message)
 
@@ -194,13 +157,13 @@ class Cluster:
         Raises:
             EngineError: it does not start; the message has the server's last words.
         """
-        if self._server.pid is not None and self._server.exit_code is None:
+        if self._server.is_ours:
             return
         if not self.exists:
             message = f"{self.folder} has no cluster"
             raise EngineError(message)
         self.prepare()
-        self._server.settings = {**self._settings(), **self._needed_as_standby(), **(settings or {})}
+        self._server.settings = {**self._configuration.settings(), **(settings or {})}
         with _as_engine_errors():
             self._server.start({**own_environment(), **self.environment})
             try:
@@ -220,21 +183,7 @@ class Cluster:
         Raises:
             EngineError: a process does not end.
         """
-        postmaster = self._postmaster()
-        if postmaster is not None:
-            # First, since it is the one that makes others.
-            with contextlib.suppress(psutil.Error):
-                postmaster.kill()
-        remaining = _processes_in(self.data)
-        for process in remaining:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        remaining = processes.wait_gone([*remaining, *_processes_in(self.data)], KILL_SECONDS)
-        # Our own child: reaped, so that nobody takes it for a running one.
-        self._server.stop()
-        if remaining:
-            message = f"processes of {self.data} do not end: {[process.pid for process in remaining]}"
-            raise EngineError(message)
+        self._server.kill()
 
     def restart(self, flags: Mapping[str, str] | None = None) -> None:
         """Stop and start again, with other flags when they are given.
@@ -245,11 +194,11 @@ class Cluster:
         """
         former = self.flags
         if flags is not None:
-            self._take(flags)
+            self._configuration.take(flags)
             try:
-                self._check_settings()
+                self._configuration.check()
             except InvalidFlagsError:
-                self._take(former)
+                self._configuration.take(former)
                 raise
         self.stop()
         try:
@@ -257,7 +206,7 @@ class Cluster:
         except EngineError as error:
             if flags is None:
                 raise
-            self._take(former)
+            self._configuration.take(former)
             self.start()
             raise InvalidFlagsError(str(error)) from None
 
@@ -318,8 +267,7 @@ class Cluster:
         Args:
             settings: PostgreSQL's, by name. They are weaker than flags, which are on the command line.
         """
-        lines = [f"{name} = '{_quoted(value)}'\n" for name, value in settings.items()]
-        write_private(self.data / "postgresql.auto.conf", "".join(lines))
+        self._configuration.keep(settings)
 
     def reconfigure(self, settings: Mapping[str, str]) -> None:
         """Change what the engine keeps in the running cluster's postgresql.auto.conf; an empty value resets.
@@ -334,78 +282,6 @@ class Cluster:
                 self.execute(f"ALTER SYSTEM RESET {name}")
         self.execute("SELECT pg_reload_conf()")
 
-    def _take(self, flags: Mapping[str, str]) -> None:
-        owned = sorted(set(flags) & (set(self._owned()) | KEPT_BY_ENGINE))
-        if owned:
-            message = f"only the sandbox itself sets {', '.join(owned)}"
-            raise InvalidFlagsError(message)
-        self.flags = dict(flags)
-
-    def _settings(self) -> dict[str, str]:
-        return {**DEFAULTS, **self.flags, **self._owned()}
-
-    def _owned(self) -> dict[str, str]:
-        return {
-            "port": str(self.port),
-            "listen_addresses": HOST,
-            "unix_socket_directories": "",
-            "data_directory": str(self.data),
-            "hba_file": str(self.data / "pg_hba.conf"),
-            "ident_file": str(self.data / "pg_ident.conf"),
-            "logging_collector": "off",
-            "hot_standby": "on",
-            # A standby that shares its primary's archive writes there too: the primary may die before it did.
-            "archive_mode": "always" if self._shares_archive else "on",
-            "archive_command": archive_command(self.archive_folder, wait_for_disk=self.waits_for_disk),
-            "archive_timeout": str(ARCHIVE_SECONDS),
-            "wal_retrieve_retry_interval": "100ms",
-            "max_slot_wal_keep_size": "1GB",
-        }
-
-    def _needed_as_standby(self) -> dict[str, str]:
-        if not (self.data / "standby.signal").exists():
-            return {}
-        said = dict(re.findall(r"^(\w+) setting: +(\d+)$", self._control_data(), flags=re.MULTILINE))
-        ours = self._settings()
-        needed = {name: said[label] for label, name in SHARED_WITH_STANDBYS.items() if label in said}
-        return {name: value for name, value in needed.items() if int(value) > int(ours.get(name, "0"))}
-
-    def _control_data(self) -> str:
-        return run(self.programs / "pg_controldata", "-D", str(self.data))
-
-    def _check_settings(self) -> None:
-        options = [
-            part
-            for name, value in {**self._settings(), "log_line_prefix": ""}.items()
-            for part in ("-c", f"{name}={value}")
-        ]
-        # It reads the whole configuration, prints one setting of it and ends.
-        arguments = ("-D", str(self.data), *options, "-C", "data_directory")
-        try:
-            run(self.programs / "postgres", *arguments, as_ordinary_user=True)
-        except EngineError as error:
-            raise InvalidFlagsError(str(error)) from None
-
-    def _postmaster(self) -> psutil.Process | None:
-        try:
-            pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
-            process = psutil.Process(pid)
-            return process if Path(process.cwd()) == self.data.resolve() else None
-        except (OSError, ValueError, psutil.Error):
-            return None
-
-
-class _Server(PostgresServer):
-    """The server process, which may also be a standby's."""
-
-    superuser: ClassVar[str] = SUPERUSER
-
-    def is_ready(self) -> bool:
-        """Whether it takes connections, be it for reading only."""
-        lines = self._pid_file_lines()
-        readable = {"ready", "standby"} if self.settings["hot_standby"] == "on" else {"ready"}
-        return len(lines) > STATUS_LINE and lines[0] == str(self.pid) and lines[STATUS_LINE] in readable
-
 
 @contextmanager
 def _as_engine_errors() -> Iterator[None]:
@@ -413,17 +289,3 @@ def _as_engine_errors() -> Iterator[None]:
         yield
     except LocalPlatformError as error:
         raise EngineError(str(error)) from None
-
-
-def _processes_in(folder: Path) -> list[psutil.Process]:
-    """Every process that works in a data folder: the server's, and what its archiver started."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if Path(process.cwd()) == folder.resolve() and processes.is_alive(process):
-                found.append(process)
-    return found
-
-
-def _quoted(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("'", "''")

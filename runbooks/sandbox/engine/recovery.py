@@ -2,11 +2,12 @@
 
 import datetime as dt
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbooks.sandbox.engine.archive import before, restore_command
-from runbooks.sandbox.engine.backup import Backup
+from runbooks.sandbox.engine.backup import Backup, verify
 from runbooks.sandbox.engine.errors import (
     ArchiveGapError,
     EngineError,
@@ -32,22 +33,27 @@ RECOVERY_SECONDS = 600.0
 TARGET_NOT_REACHED = "recovery ended before configured recovery target"
 
 
-def recover(backup: Backup, archive: Path, into: "Cluster", *, target: dt.datetime | None) -> None:
+def recover(
+    backup: Backup, archive: Path, into: "Cluster", *, target: dt.datetime | None, uses_up: bool = False
+) -> None:
     """Make a new cluster out of a backup and what was archived since.
 
     It ends open for writes, on a timeline of its own, with its own archive. The backup and the archive are only read.
-    What cannot be done is refused before anything is made.
+    What cannot be done is refused before anything is made. The backup is verified while it is copied and recovered: of
+    a damaged one nothing is left.
 
     Args:
         backup: where it begins.
         archive: the archive folder of the cluster that was backed up.
         into: the new cluster, with the password of the old one; it has no data yet.
         target: the moment; transactions that were committed then or before are there. None: to the archive's end.
+        uses_up: the backup was taken only now and for this: its data becomes the cluster's, and is not verified.
 
     Raises:
         TargetBeforeBackupError: the moment is before the backup's end.
         TargetNotReachedError: the moment is after the last that the archive holds.
         ArchiveGapError: a segment that is needed is missing or damaged.
+        BackupCorruptedError: the backup is not what was taken.
         EngineError: the versions differ, the cluster has data already, or PostgreSQL does not get through.
     """
     into.refuse_leftovers()
@@ -69,24 +75,34 @@ def recover(backup: Backup, archive: Path, into: "Cluster", *, target: dt.dateti
             "recovery_target_inclusive": "on",
             "recovery_target_action": "promote",
         }
-    try:
-        _copy(backup, into)
-        into.start(settings, seconds=RECOVERY_SECONDS)
-        if target is None:
-            _refuse_early_end(found, into, archive)
-    except BaseException as error:
-        into.kill()
-        shutil.rmtree(into.data, ignore_errors=True)
-        if isinstance(error, EngineError) and TARGET_NOT_REACHED in str(error):
-            raise ArchiveGapError(_damaged(archive)) from None
-        raise
+    with ThreadPoolExecutor(1) as verifying:
+        verified = None if uses_up else verifying.submit(verify, backup)
+        try:
+            try:
+                _lay_out(backup, into, uses_up=uses_up)
+                into.start(settings, seconds=RECOVERY_SECONDS)
+            finally:
+                # First of all: damage explains whatever else went wrong.
+                if verified is not None:
+                    verified.result()
+            if target is None:
+                _refuse_early_end(found, into, archive)
+        except BaseException as error:
+            into.kill()
+            shutil.rmtree(into.data, ignore_errors=True)
+            if isinstance(error, EngineError) and TARGET_NOT_REACHED in str(error):
+                raise ArchiveGapError(_damaged(archive)) from None
+            raise
 
 
-def _copy(backup: Backup, into: "Cluster") -> None:
+def _lay_out(backup: Backup, into: "Cluster", *, uses_up: bool) -> None:
     into.prepare()
     unfinished = into.data.with_name("data.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(backup.data, unfinished, symlinks=True)
+    if uses_up:
+        backup.data.rename(unfinished)
+    else:
+        shutil.copytree(backup.data, unfinished, symlinks=True)
     (unfinished / "backup_manifest").unlink()
     (unfinished / "standby.signal").unlink(missing_ok=True)
     (unfinished / "recovery.signal").touch(mode=0o600)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from runbooks.local.errors import first_line
+from runbooks.local.files import read_from
 from runbooks.local.ports import HOST
 from runbooks.sandbox.engine.archive import restore_command
 from runbooks.sandbox.engine.backup import base_copy
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 STREAMING_SECONDS = 30.0
 PROMOTION_SECONDS = 30.0
+# Before a standby that does not come to its primary is made again: long, since most come within a second.
+REJOIN_SECONDS = 10.0
+# What a standby says, again and again, that has more of the log than its primary had when that was promoted.
+DIVERGED = "forked off current database system timeline"
 POLL_SECONDS = 0.01
 
 
@@ -67,19 +72,67 @@ def make(primary: "Cluster", standby: "Cluster") -> None:
     _wait_streaming(primary, standby)
 
 
-def follow(primary: "Cluster", standby: "Cluster") -> None:
+def follow(primary: "Cluster", standby: "Cluster", *, seconds: float = STREAMING_SECONDS) -> None:
     """Point a standby at a primary: another one, or one whose port has changed. Starts the standby if need be.
+
+    Args:
+        primary: a running one.
+        standby: it has data.
+        seconds: how long it may take until it streams.
 
     Raises:
         EngineError: it does not stream, as one that was ahead of the new primary; remove it and make it again.
     """
     _ensure_slot(primary, standby)
+    log_start = standby.log.stat().st_size if standby.log.exists() else 0
     if standby.is_running:
         standby.reconfigure(_following(primary, standby))
     else:
         standby.configure(_following(primary, standby))
         standby.start()
-    _wait_streaming(primary, standby)
+    _wait_streaming(primary, standby, seconds, log_start)
+
+
+def rejoin(primary: "Cluster", standby: "Cluster") -> None:
+    """Let a standby follow a running primary, made again where it has no data or other data than its primary.
+
+    Raises:
+        EngineError: the primary does not answer, or cannot be copied.
+    """
+    if standby.exists:
+        try:
+            follow(primary, standby, seconds=REJOIN_SECONDS)
+        except EngineError:
+            # Whatever it has that its primary has not was never acknowledged.
+            standby.remove()
+        else:
+            return
+    make(primary, standby)
+
+
+def delay(standby: "Cluster", seconds: float) -> None:
+    """Let a running standby apply each commit so much later than it was made; 0: at once.
+
+    It receives as before, so that nothing is lost when it is promoted.
+
+    Raises:
+        EngineError: it does not answer.
+    """
+    standby.reconfigure({"recovery_min_apply_delay": f"{round(seconds * 1000)}ms" if seconds else ""})
+
+
+def stay(standby: "Cluster") -> None:
+    """Let a running standby follow nobody: it keeps what it has, for reading. Its primary keeps the log for it.
+
+    Raises:
+        EngineError: it does not answer, or goes on.
+    """
+    standby.reconfigure({"primary_conninfo": "", "restore_command": ""})
+    _wait(
+        lambda: not standby.execute("SELECT FROM pg_stat_wal_receiver"),
+        STREAMING_SECONDS,
+        f"{standby.folder} goes on to follow its primary",
+    )
 
 
 def release(primary: "Cluster", standby: "Cluster") -> None:
@@ -179,15 +232,20 @@ def _ensure_slot(primary: "Cluster", standby: "Cluster") -> None:
     )
 
 
-def _wait_streaming(primary: "Cluster", standby: "Cluster") -> None:
+def _wait_streaming(
+    primary: "Cluster", standby: "Cluster", seconds: float = STREAMING_SECONDS, log_start: int | None = None
+) -> None:
     name = name_of(standby)
 
     def is_streaming() -> bool:
         states = primary.execute("SELECT state FROM pg_stat_replication WHERE application_name = %s", name)
+        if log_start is not None and any(DIVERGED in line for line in read_from(standby.log, log_start)):
+            message = f"{standby.folder} has what {primary.folder} has not"
+            raise EngineError(message)
         return states == [("streaming",)]
 
     message = f"{standby.folder} does not stream from {primary.folder} (see {standby.log})"
-    _wait(is_streaming, STREAMING_SECONDS, message)
+    _wait(is_streaming, seconds, message)
 
 
 def _wait(condition: Callable[[], bool], seconds: float, complaint: str) -> None:

@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import ipaddress
+import json
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ TOKEN_EXTENSION = x509.ObjectIdentifier("1.3.6.1.4.1.32473.1")
 
 class UnusableKeyError(HoldfastError):
     """A client's public key that no certificate is made for."""
+
+
+class NoSuchCaError(HoldfastError):
+    """A CA to rotate to that the instance does not have."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,50 @@ class Certificates:
     @property
     def server_ca(self) -> str:
         """The CA's certificate in PEM, for connectSettings and for a client's sslrootcert."""
-        return _pem(self._ca()[0])
+        return self.server_cas[0]
+
+    @property
+    def server_cas(self) -> list[str]:
+        """The certificates in PEM of all CAs that are trusted: the one in use, the next and the previous."""
+        return [_first(path) for path in self._ca_paths if path.exists()]
+
+    def add_ca(self) -> None:
+        """Make the next CA, in the place of one that was never used. The server's certificate stays."""
+        self._make_ca(self._next_ca_path)
+
+    def rotate(self, sha1: str | None = None) -> None:
+        """Let the server have a certificate of another CA. The CA until now becomes the previous one.
+
+        Args:
+            sha1: The fingerprint of the next CA's certificate or, to go back, the previous one's. None: the next.
+
+        Raises:
+            NoSuchCaError: there is no such CA.
+        """
+        wanted = self._rotation(sha1)
+        if wanted is None:
+            message = "there is no such CA to rotate to; add one first"
+            raise NoSuchCaError(message)
+        other = self._previous_ca_path if wanted == self._next_ca_path else self._next_ca_path
+        # The server's goes first and is made last: what a killed process left unfinished is made again.
+        self._server_path.unlink(missing_ok=True)
+        write_private(other, self._ca_path.read_text())
+        wanted.rename(self._ca_path)
+        self._make_server()
+
+    def can_rotate(self, sha1: str | None) -> bool:
+        """Whether there is a CA to rotate to."""
+        return self._rotation(sha1) is not None
+
+    def reset(self) -> None:
+        """Forget every certificate, and make new ones. No client's is good any more."""
+        for path in (self._server_path, self._revoked_path, self._trusted_path, *reversed(self._ca_paths)):
+            path.unlink(missing_ok=True)
+        self.create()
+
+    def revoke(self, serial: str) -> None:
+        """Let a client's certificate be good no more, for contexts that are made from now on."""
+        write_private(self._revoked_path, json.dumps(sorted({*self._revoked(), serial})))
 
     def server_context(self, *, requires_client: bool) -> ssl.SSLContext:
         """How a server of the instance does TLS.
@@ -83,7 +131,9 @@ class Certificates:
         # Each connection shows its certificate anew, as with PostgreSQL.
         context.num_tickets = 0
         context.load_cert_chain(self._server_path)
-        context.load_verify_locations(cadata=self.server_ca)
+        context.load_verify_locations(self._write_trusted())
+        if self._revoked():
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
         context.verify_mode = ssl.CERT_REQUIRED if requires_client else ssl.CERT_OPTIONAL
         return context
 
@@ -133,13 +183,51 @@ class Certificates:
     def _server_path(self) -> Path:
         return self._folder / "server.pem"
 
-    def _ca(self) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
-        content = self._ca_path.read_bytes()
-        key = serialization.load_pem_private_key(content, password=None)
+    @property
+    def _next_ca_path(self) -> Path:
+        return self._folder / "server-ca-next.pem"
+
+    @property
+    def _previous_ca_path(self) -> Path:
+        return self._folder / "server-ca-previous.pem"
+
+    @property
+    def _ca_paths(self) -> tuple[Path, ...]:
+        return self._ca_path, self._next_ca_path, self._previous_ca_path
+
+    def _rotation(self, sha1: str | None) -> Path | None:
+        wanted = [self._next_ca_path] if sha1 is None else self._ca_paths[1:]
+        found = (path for path in wanted if path.exists() and sha1 in (None, describe(_first(path)).sha1))
+        return next(found, None)
+
+    @property
+    def _revoked_path(self) -> Path:
+        return self._folder / "revoked.json"
+
+    @property
+    def _trusted_path(self) -> Path:
+        return self._folder / "trusted.pem"
+
+    def _revoked(self) -> list[str]:
+        found: list[str] = json.loads(self._revoked_path.read_text()) if self._revoked_path.exists() else []
+        return found
+
+    def _write_trusted(self) -> Path:
+        # A file, since lists of revoked certificates can be loaded from files only.
+        parts = self.server_cas
+        if revoked := self._revoked():
+            parts += [_revocations(*self._ca(path), revoked) for path in self._ca_paths if path.exists()]
+        write_private(self._trusted_path, "".join(parts))
+        return self._trusted_path
+
+    def _ca(self, path: Path | None = None) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
+        content = (path or self._ca_path).read_bytes()
+        # To check the key again takes longer than all else that is done with it.
+        key = serialization.load_pem_private_key(content, password=None, unsafe_skip_rsa_key_validation=True)
         assert isinstance(key, rsa.RSAPrivateKey)  # noqa: S101  # this class wrote it
         return x509.load_pem_x509_certificate(content), key
 
-    def _make_ca(self) -> None:
+    def _make_ca(self, path: Path | None = None) -> None:
         key = _new_key()
         # Each instance's CA has a name of its own, so that a certificate never seems to be another instance's.
         subject = _name(
@@ -155,7 +243,7 @@ class Certificates:
             .add_extension(usage, critical=True)
             .sign(key, hashes.SHA256())
         )
-        write_private(self._ca_path, _pem(certificate) + _private_pem(key))
+        write_private(path or self._ca_path, _pem(certificate) + _private_pem(key))
 
     def _make_server(self) -> None:
         ca, ca_key = self._ca()
@@ -169,6 +257,17 @@ class Certificates:
         builder = _leaf(_builder(subject, ca.subject, key.public_key(), LIFETIME), ca, ExtendedKeyUsageOID.SERVER_AUTH)
         certificate = builder.add_extension(names, critical=False).sign(ca_key, hashes.SHA256())
         write_private(self._server_path, _pem(certificate) + _private_pem(key))
+
+
+def new_key() -> tuple[str, str]:
+    """A client's key.
+
+    Returns:
+        The private and the public key, in PEM.
+    """
+    key = _new_key()
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return _private_pem(key), public.decode()
 
 
 def describe(pem: str) -> Description:
@@ -191,6 +290,19 @@ def access_token_of(der: bytes) -> str | None:
         if extension.oid == TOKEN_EXTENSION and isinstance(extension.value, x509.UnrecognizedExtension):
             return extension.value.value.decode()
     return None
+
+
+def _first(path: Path) -> str:
+    return _pem(x509.load_pem_x509_certificate(path.read_bytes()))
+
+
+def _revocations(ca: x509.Certificate, key: rsa.RSAPrivateKey, serials: list[str]) -> str:
+    now = dt.datetime.now(dt.UTC)
+    builder = x509.CertificateRevocationListBuilder(ca.subject, now - SKEW, now + LIFETIME)
+    for serial in serials:
+        revoked = x509.RevokedCertificateBuilder(int(serial), now - SKEW).build()
+        builder = builder.add_revoked_certificate(revoked)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _new_key() -> rsa.RSAPrivateKey:

@@ -46,8 +46,12 @@ class Connection:
         finally:
             for stream in self._streams:
                 stream.abort()
-            if self._socket is not None:
-                self._socket.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of a client that `serve` never came to, or not beyond its first bytes."""
+        if self._socket is not None:
+            self._socket.close()
 
     async def _serve(self) -> None:
         async with asyncio.timeout(self._state.handshake_seconds):

@@ -2,12 +2,17 @@
 
 import asyncio
 import socket
+from functools import partial
+from typing import TYPE_CHECKING
 
 from runbooks.sandbox.front.certificates import Certificates
 from runbooks.sandbox.front.connection import Connection, Door
 from runbooks.sandbox.front.logins import Logins
 from runbooks.sandbox.front.state import HANDSHAKE_SECONDS, SslMode, State
 from runbooks.sandbox.front.thread import LoopThread
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 PORT = 5432
 # Fixed in every connector.
@@ -51,6 +56,8 @@ class Front:
         self._thread = thread
         self._state = State(ssl_mode=ssl_mode, logins=logins, handshake_seconds=handshake_seconds)
         self._state.flow.set()
+        # By whether it is the connector's port.
+        self._tls: dict[bool, SSLContext] = {}
         self._accepting: list[asyncio.Task[None]] = []
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -83,6 +90,13 @@ class Front:
         """Ask clients that come from now on for this; who is in stays in."""
         self._state.ssl_mode = ssl_mode
 
+    def renew(self) -> None:
+        """Take the certificates as they are now, for clients that come from now on; who is in stays in."""
+        self._tls = {
+            is_connectors: self._certificates.server_context(requires_client=is_connectors)
+            for is_connectors in (False, True)
+        }
+
     def cut(self) -> None:
         """End every open connection at once. Nothing more comes to a client from the cluster that it was at."""
         self._thread.run(self._cut())
@@ -96,26 +110,24 @@ class Front:
         self._state.latency = seconds
 
     async def _start(self) -> None:
-        listeners: list[tuple[socket.socket, Door]] = []
+        listeners: list[tuple[socket.socket, bool]] = []
+        self.renew()
         try:
-            listeners.append((self._listen(self.port), self._door(is_connectors=False)))
+            listeners.append((self._listen(self.port), False))
             if self.connector_port is not None:
-                listeners.append((self._listen(self.connector_port), self._door(is_connectors=True)))
+                listeners.append((self._listen(self.connector_port), True))
         except BaseException:
             for listener, _ in listeners:
                 listener.close()
             raise
         self._accepting = [asyncio.create_task(self._accept(*each)) for each in listeners]
 
-    def _door(self, *, is_connectors: bool) -> Door:
-        return Door(self._certificates.server_context(requires_client=is_connectors), is_connectors)
-
     def _listen(self, port: int) -> socket.socket:
         listener = socket.create_server((self.address, port), backlog=BACKLOG)
         listener.setblocking(False)
         return listener
 
-    async def _accept(self, listener: socket.socket, door: Door) -> None:
+    async def _accept(self, listener: socket.socket, is_connectors: bool) -> None:  # noqa: FBT001  # a fact of the port
         with listener:
             while True:
                 await self._state.flow.wait()
@@ -124,9 +136,13 @@ class Front:
                 except OSError:
                     await asyncio.sleep(PAUSE)
                     continue
-                task = asyncio.create_task(Connection(self._state, door, client).serve())
+                door = Door(self._tls[is_connectors], is_connectors)
+                connection = Connection(self._state, door, client)
+                task = asyncio.create_task(connection.serve())
                 self._connections.add(task)
                 task.add_done_callback(self._connections.discard)
+                # A task that is cancelled before it begins never comes to its own end.
+                task.add_done_callback(partial(_let_go, connection))
 
     async def _stop(self) -> None:
         for task in self._accepting:
@@ -146,3 +162,7 @@ class Front:
             self._state.flow.clear()
         else:
             self._state.flow.set()
+
+
+def _let_go(connection: Connection, _task: asyncio.Task[None]) -> None:
+    connection.close()

@@ -16,7 +16,6 @@ STANDARD = {
     ("PATCH", False): "patch",
     ("DELETE", False): "delete",
 }
-PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -97,27 +96,6 @@ def method_and_name(verb: str, path: str) -> tuple[str, str]:
     action = custom or STANDARD.get((verb, is_collection), verb.lower())
     collections = ".".join(parts[::2])
     return f"{collections}.{action}", "/".join(parts[:-1] if is_collection else parts)
-
-
-def page_of(documents: list[Document], key: str, query: Mapping[str, str], *, size: int = PAGE) -> Document:
-    """A list's answer: as many as asked for, and a token if there are more.
-
-    Raises:
-        ServiceError: the size or the token is not one of ours.
-    """
-    wanted, token = query.get("pageSize", "0") or "0", query.get("pageToken", "") or "0"
-    if not re.fullmatch(r"\d{1,9}", wanted):
-        message = "page_size must not be negative."
-        raise invalid(message)
-    if not re.fullmatch(r"\d{1,9}", token):
-        message = "The page token is invalid."
-        raise invalid(message)
-    start = int(token)
-    end = start + min(int(wanted) or size, size)
-    answer: Document = {key: documents[start:end]} if documents[start:end] else {}
-    if end < len(documents):
-        answer["nextPageToken"] = str(end)
-    return answer
 
 
 def ident(text: str, form: str, what: str) -> str:

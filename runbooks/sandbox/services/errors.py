@@ -23,16 +23,18 @@ CODES = {
 
 
 class ServiceError(Exception):
-    """A refused call, or why an operation ended in an error."""
+    """A refused call, or why an operation ended in an error.
 
-    def __init__(self, code: str, message: str) -> None:
+    Args:
+        code: its name.
+        message: what is wrong.
+        http_status: under which it is answered; the code's own without.
+    """
+
+    def __init__(self, code: str, message: str, http_status: int | None = None) -> None:
         super().__init__(message)
         self.code = code
-
-    @property
-    def http_status(self) -> int:
-        """Under which it is answered."""
-        return CODES[self.code][0]
+        self.http_status: int = http_status or CODES[code][0]
 
     @property
     def body(self) -> dict[str, Any]:
@@ -77,6 +79,12 @@ def unauthenticated() -> ServiceError:
         "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other "
         "valid authentication credential.",
     )
+
+
+def by_status(http_status: int) -> ServiceError:
+    """The usual error of a status, for faults."""
+    known = HTTPStatus(http_status)
+    return ServiceError(code_of(http_status), known.description or known.phrase, http_status)
 
 
 def code_of(http_status: int) -> str:

@@ -8,13 +8,11 @@ from runbooks.local.processes import Identity
 from runbooks.sandbox.services.calls import Document, seconds
 from runbooks.sandbox.services.clock import now
 from runbooks.sandbox.services.errors import ServiceError
-from runbooks.sandbox.services.run_resources import State, condition, new, put
+from runbooks.sandbox.services.run_resources import RunResources, State, condition, new
 from runbooks.sandbox.services.secret_manager import SecretManager
 from runbooks.sandbox.services.task_process import EXITED, Ended, Running
 from runbooks.sandbox.store import Store
 
-EXECUTION = "run.execution"
-TASK = "run.task"
 # The identities of an execution's processes, which no answer shows.
 PROCESSES = "run.processes"
 MOST_AT_ONCE = 4
@@ -44,6 +42,8 @@ class ExecutionRun:
         lock: threading.RLock,
     ) -> None:
         self._store = store
+        self._executions = RunResources(store, "execution")
+        self._tasks = RunResources(store, "task")
         self._name: str = execution["name"]
         self._project = project
         self._vault = vault
@@ -128,7 +128,7 @@ class ExecutionRun:
         if ended.problem:
             counted = "cancelledCount" if self.running.cancelled.is_set() else "failedCount"
             state = condition("Completed", "CONDITION_FAILED", message=f"{own}: {ended.problem}")
-        put(self._store, TASK, {**task, "conditions": [state]})
+        self._tasks.put({**task, "conditions": [state]})
         self._change({}, runningCount=-1, **{counted: 1})
 
     def _environment(self) -> Document:
@@ -157,12 +157,12 @@ class ExecutionRun:
 
     def _change(self, fields: Document, **counts: int) -> Document:
         with self._lock:
-            execution = self._store.get(EXECUTION, self._name) or {"name": self._name}
+            execution = self._executions.find(self._name) or {"name": self._name}
             execution |= fields
             for name, by in counts.items():
                 execution[name] = execution.get(name, 0) + by
             execution["updateTime"] = now()
-            return put(self._store, EXECUTION, execution)
+            return self._executions.put(execution)
 
     def _note_processes(self, identities: list[Identity]) -> None:
         self._store.put(

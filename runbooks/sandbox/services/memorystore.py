@@ -14,10 +14,12 @@ from runbooks.local.errors import LocalPlatformError
 from runbooks.local.ports import HOST, free_port, is_free
 from runbooks.local.processes import Identity
 from runbooks.local.valkey import ValkeyServer
-from runbooks.sandbox.services.calls import Call, Document, exists, ident, page_of
+from runbooks.sandbox.faults import Faults
+from runbooks.sandbox.services.calls import Call, Document
 from runbooks.sandbox.services.clock import now
-from runbooks.sandbox.services.errors import ServiceError, absent, invalid, not_found, precondition
+from runbooks.sandbox.services.errors import ServiceError, absent, invalid, precondition
 from runbooks.sandbox.services.operations import Operations
+from runbooks.sandbox.services.resources import Resources
 from runbooks.sandbox.services.rest import Handler, Rest, support
 from runbooks.sandbox.services.task_process import end_leftovers
 from runbooks.sandbox.store import Store
@@ -102,6 +104,8 @@ class Memorystore:
 
     def __init__(self, store: Store, folder: Path) -> None:
         self._store = store
+        missing, taken = "Resource '{name}' was not found", "Resource '{name}' already exists"
+        self._instances = Resources(store, INSTANCE, missing=missing, taken=taken, size=1000)
         self._folder = folder
         self.operations = Operations(store, OPERATION)
         self.lock = threading.RLock()
@@ -112,7 +116,7 @@ class Memorystore:
         """By method id."""
         return {
             "projects.locations.instances.create": self.create,
-            "projects.locations.instances.get": self.get,
+            "projects.locations.instances.get": self._instances.get,
             "projects.locations.instances.list": self.list_all,
             "projects.locations.instances.patch": self.patch,
             "projects.locations.instances.delete": self.delete,
@@ -129,7 +133,7 @@ class Memorystore:
         for hidden in self._store.all(HIDDEN):
             if hidden.get("process"):
                 end_leftovers([Identity(**hidden["process"])])
-        for instance in self._store.all(INSTANCE):
+        for instance in self._instances.all():
             self._serve(instance)
 
     def stop(self) -> None:
@@ -141,11 +145,8 @@ class Memorystore:
 
     def create(self, call: Call) -> Document:
         """An instance, which is ready when the operation is done."""
-        own = ident(call.given("instanceId"), NAME, "instance_id")
-        name = f"{call.name}/instances/{own}"
-        if self._store.get(INSTANCE, name):
-            message = f"Resource '{name}' already exists"
-            raise exists(message)
+        name = self._instances.new_name(call, NAME)
+        self._instances.refuse_taken(name)
         body = _checked({"tier": "BASIC", "redisVersion": "REDIS_7_2", **call.fields(WRITABLE, OUTPUT)})
         zone = f"{call.name.rpartition('/')[2]}-a"
         instance = {
@@ -164,15 +165,11 @@ class Memorystore:
         self._store.put(HIDDEN, name, {"name": name, "auth": auth})
         return self._work(instance, "create", "CREATING", self._serve)
 
-    def get(self, call: Call) -> Document:
-        """The instance, with its address."""
-        return self._instance(call.name)
-
     def list_all(self, call: Call) -> Document:
         """A location's instances; those of all when the location is `-`."""
-        project, _, location = call.name.partition("/locations/")
-        prefix = f"{project}/locations/" if location == "-" else f"{call.name}/instances/"
-        return page_of(self._store.all(INSTANCE, prefix), "instances", call.query, size=1000)
+        if not call.name.endswith("/locations/-"):
+            return self._instances.list_all(call)
+        return self._instances.page(call, self._instances.all(call.name.removesuffix("-")))
 
     def patch(self, call: Call) -> Document:
         """Another size, configuration or AUTH."""
@@ -209,14 +206,13 @@ class Memorystore:
 
     def auth_string(self, call: Call) -> Document:
         """The AUTH string; nothing when AUTH is off."""
-        self._instance(call.name)
+        self._instances.read(call.name)
         auth = self._hidden(call.name)["auth"]
         return {"authString": auth} if auth else {}
 
     def _work(self, instance: Document, verb: str, state: str, work: Callable[[Document], None]) -> Document:
         """Do it in the background, in an operation."""
         name = instance["name"]
-        location = name.partition("/instances/")[0]
         metadata = {
             "@type": TYPE + "OperationMetadata",
             "createTime": now(),
@@ -224,13 +220,13 @@ class Memorystore:
             "verb": verb,
             "apiVersion": "v1",
         }
-        self._put({**instance, "state": state})
-        operation = self.operations.begin(location, metadata)
+        self._instances.put({**instance, "state": state})
+        operation = self.operations.begin(name, metadata)
 
         def run() -> None:
             try:
                 work(instance)
-                kept = self._store.get(INSTANCE, name)
+                kept = self._instances.find(name)
                 answer: Document | ServiceError = (
                     {"@type": TYPE + "Instance", **kept}
                     if kept
@@ -238,7 +234,7 @@ class Memorystore:
                 )
             except (LocalPlatformError, redis.RedisError, OSError) as error:
                 answer = ServiceError("INTERNAL", f"The server of {name} does not start: {error}")
-                self._put({**instance, "state": "REPAIRING", "statusMessage": str(answer)})
+                self._instances.put({**instance, "state": "REPAIRING", "statusMessage": str(answer)})
             self.operations.end(operation["name"], answer, {**metadata, "endTime": now()})
 
         thread = threading.Thread(target=run, daemon=True, name=f"memorystore-{verb}")
@@ -273,7 +269,7 @@ class Memorystore:
             for option, value in (instance.get("redisConfigs") or {}).items():
                 client.config_set(option, value)
         instance.pop("statusMessage", None)
-        self._put({**instance, "state": "READY"})
+        self._instances.put({**instance, "state": "READY"})
 
     def _restart(self, instance: Document) -> None:
         server = self._servers.pop(instance["name"], None)
@@ -285,19 +281,12 @@ class Memorystore:
         server = self._servers.pop(instance["name"], None)
         if server is not None:
             server.stop()
-        self._store.delete(INSTANCE, instance["name"])
+        self._instances.forget(instance["name"])
         self._store.delete(HIDDEN, instance["name"])
-
-    def _instance(self, name: str) -> Document:
-        instance = self._store.get(INSTANCE, name)
-        if instance is None:
-            message = f"Resource '{name}' was not found"
-            raise not_found(message)
-        return instance
 
     def _idle(self, name: str, *states: str) -> Document:
         """The instance, in one of the states in which nobody works on it."""
-        instance = self._instance(name)
+        instance = self._instances.read(name)
         if instance["state"] not in states:
             message = f"The instance is {instance['state']}; it must be {' or '.join(states)}."
             raise precondition(message)
@@ -306,20 +295,17 @@ class Memorystore:
     def _hidden(self, name: str) -> Document:
         return self._store.get(HIDDEN, name) or {"name": name, "auth": ""}
 
-    def _put(self, instance: Document) -> Document:
-        self._store.put(INSTANCE, instance["name"], instance)
-        return instance
 
-
-def app(store: Store, folder: Path) -> Starlette:
+def app(store: Store, folder: Path, faults: Faults | None = None) -> Starlette:
     """The service.
 
     Args:
         store: where instances are kept.
         folder: for the servers' files and logs.
+        faults: those in force.
     """
     memorystore = Memorystore(store, folder)
-    rest = Rest("redis", "v1", memorystore.handlers(), lock=memorystore.lock, irregular=IRREGULAR)
+    rest = Rest("redis", "v1", memorystore.handlers(), lock=memorystore.lock, irregular=IRREGULAR, faults=faults)
     return rest.app(start=memorystore.start, stop=memorystore.stop)
 
 

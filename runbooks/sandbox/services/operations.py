@@ -4,15 +4,16 @@ import threading
 import time
 import uuid
 
-from runbooks.sandbox.services.calls import Call, Document, page_of, seconds
-from runbooks.sandbox.services.errors import ServiceError, not_found
+from runbooks.sandbox.services.calls import Call, Document, seconds
+from runbooks.sandbox.services.errors import ServiceError
+from runbooks.sandbox.services.resources import Resources
 from runbooks.sandbox.store import Store
 
 LONGEST_WAIT = 60.0
 
 
-class Operations:
-    """The operations of one service, in a store.
+class Operations(Resources):
+    """The operations of one service. What one does goes on when it is deleted.
 
     Args:
         store: where they are kept.
@@ -20,26 +21,24 @@ class Operations:
     """
 
     def __init__(self, store: Store, kind: str) -> None:
-        self._store = store
-        self._kind = kind
+        super().__init__(store, kind, missing="Operation {name} was not found.", newest_first=True)
         self._ended = threading.Condition()
 
-    def begin(self, location: str, metadata: Document) -> Document:
-        """One that is under way.
+    def begin(self, resource: str, metadata: Document) -> Document:
+        """One that is under way, in a resource's location.
 
         Args:
-            location: `projects/…/locations/…`.
+            resource: its name, `projects/…/locations/…/…`.
             metadata: what it tells of itself, with its `@type`.
         """
+        location = "/".join(resource.split("/")[:4])
         name = f"{location}/operations/{uuid.uuid4()}"
-        operation: Document = {"name": name, "metadata": metadata, "done": False}
-        self._store.put(self._kind, name, operation)
-        return operation
+        return self.put({"name": name, "metadata": metadata, "done": False})
 
     def end(self, name: str, outcome: Document | ServiceError, metadata: Document | None = None) -> Document:
         """Write how it ended: with its answer, which has its `@type`, or with an error."""
         with self._ended:
-            operation = self._store.get(self._kind, name) or {"name": name}
+            operation = self.find(name) or {"name": name}
             operation["done"] = True
             if metadata is not None:
                 operation["metadata"] = metadata
@@ -47,39 +46,20 @@ class Operations:
                 operation["error"] = outcome.status
             else:
                 operation["response"] = outcome
-            self._store.put(self._kind, name, operation)
+            self.put(operation)
             self._ended.notify_all()
         return operation
 
-    def finished(self, location: str, response: Document, metadata: Document | None = None) -> Document:
+    def finished(self, resource: str, response: Document) -> Document:
         """One that is done when its call is answered."""
-        operation = self.begin(location, response if metadata is None else metadata)
+        operation = self.begin(resource, response)
         return self.end(operation["name"], response)
 
     def abandon(self) -> None:
         """End those that an earlier run of the sandbox left under way."""
-        for operation in self._store.all(self._kind):
+        for operation in self.all():
             if not operation["done"]:
                 self.end(operation["name"], ServiceError("UNAVAILABLE", "The sandbox was ended meanwhile."))
-
-    def get(self, call: Call) -> Document:
-        """How far it is."""
-        operation = self._store.get(self._kind, call.name)
-        if operation is None:
-            message = f"Operation {call.name} was not found."
-            raise not_found(message)
-        return operation
-
-    def list_all(self, call: Call) -> Document:
-        """Those of a location, newest first."""
-        found = self._store.all(self._kind, f"{call.name}/operations/")[::-1]
-        return page_of(found, "operations", call.query)
-
-    def delete(self, call: Call) -> Document:
-        """Forget one; what it does goes on."""
-        self.get(call)
-        self._store.delete(self._kind, call.name)
-        return {}
 
     def wait(self, call: Call) -> Document:
         """The operation when it is done, or as it is when the time is over."""

@@ -1,9 +1,11 @@
-"""A REST service as a Starlette application: authentication, dispatch by method id, errors."""
+"""A REST service as a Starlette application: authentication, dispatch by method id, faults, Google's shapes, errors."""
 
+import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import structlog
 from starlette.applications import Starlette
@@ -12,8 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from runbooks.sandbox.discovery import Discovery
+from runbooks.sandbox.faults import Faults
 from runbooks.sandbox.services.calls import Call, Document, method_and_name
-from runbooks.sandbox.services.errors import ServiceError, absent, invalid, unauthenticated
+from runbooks.sandbox.services.errors import ServiceError, absent, by_status, invalid, unauthenticated
 
 log = structlog.get_logger()
 
@@ -24,6 +28,9 @@ MOST_BYTES = 4_000_000
 # How well a method is done, for the README's table; "partial: " goes on with what is missing.
 FULL = "full"
 ABSENT = "absent"
+INTERNAL = "INTERNAL"
+# What reading a field of another type than it should have raises.
+MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 
 
 def support(*, full: str = "", partial: Mapping[str, str] | None = None, without: str = "") -> dict[str, str]:
@@ -49,6 +56,7 @@ class Rest:
         lock: what a handler holds; work in the background takes it too before it changes anything.
         waiting: the methods that wait for others and so hold no lock.
         irregular: ids of methods whose paths do not follow the pattern, by the id that the pattern would give.
+        faults: those in force.
     """
 
     def __init__(
@@ -60,6 +68,7 @@ class Rest:
         lock: threading.RLock,
         waiting: Collection[str] = (),
         irregular: Mapping[str, str] | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.service = service
         self.version = version
@@ -67,6 +76,8 @@ class Rest:
         self.lock = lock
         self.waiting = waiting
         self.irregular = irregular or {}
+        self._faults = faults or Faults([])
+        self._described = Discovery.installed(f"{service}.{version}")
 
     def app(self, start: Callable[[], None] | None = None, stop: Callable[[], None] | None = None) -> Starlette:
         """The application, with what is done before its first call and after its last."""
@@ -88,18 +99,40 @@ class Rest:
             raise absent(message)
         method, name = method_and_name(request.method, path)
         method = self.irregular.get(method, method)
+        whole = f"{self.service}.{method}"
+        status = self._faults.status(whole)
+        if status is not None:
+            raise by_status(status)
+        if seconds := self._faults.seconds(whole):
+            await asyncio.sleep(seconds)
         handler = self.handlers.get(method)
         if handler is None:
-            message = f"{self.service}.{method} ({request.method} {request.url.path})"
+            message = f"{whole} ({request.method} {request.url.path})"
             raise absent(message)
-        call = Call(method, name, dict(request.query_params), await _body(request))
+        body, query = await _body(request), dict(request.query_params)
+        if self._described and "enum-encoding=int" in query.get("$alt", ""):
+            body = self._described.with_names(whole, body)
+        if self._described and (wrong := self._described.request_faults(whole, query, body)):
+            raise invalid("; ".join(wrong))
+        answer = await self._answer_of(handler, Call(method, name, query, _without_nulls(body)))
+        if self._described and (wrong := self._described.answer_faults(whole, answer)):
+            message = f"an answer of {whole} is not in Google's shape: {'; '.join(wrong)}"
+            raise ServiceError(INTERNAL, f"The sandbox: {message}")
+        return answer
+
+    async def _answer_of(self, handler: Handler, call: Call) -> Document:
         try:
             return await run_in_threadpool(self._run, handler, call)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            # Fields are read as the types that Google declares; the log tells a body of other types from a defect.
-            log.warning("sandbox_call_malformed", method=f"{self.service}.{method}", exc_info=True)
-            message = "Invalid JSON payload received. A field is missing or has another type than declared."
-            raise invalid(message) from error
+        except ServiceError:
+            raise
+        except Exception as error:
+            if self._described is None and isinstance(error, MALFORMED):
+                # Nobody looked at the body: it may be of other types than the handler reads.
+                message = "Invalid JSON payload received. A field is missing or has another type than declared."
+                raise invalid(message) from error
+            # A defect of the sandbox's is told in Google's shape too.
+            log.exception("sandbox_call_failed", method=f"{self.service}.{call.method}")
+            raise ServiceError(INTERNAL, f"The sandbox: {type(error).__name__}: {error}") from error
 
     def _run(self, handler: Handler, call: Call) -> Document:
         if call.method in self.waiting:
@@ -123,6 +156,13 @@ async def _body(request: Request) -> Document:
         message = "Invalid JSON payload received. Expected an object."
         raise invalid(message)
     return body
+
+
+def _without_nulls(value: Any) -> Any:
+    """As Google reads it: a field that is null is not there."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _lifespan(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
+from runbooks.sandbox.faults import Faults
 from runbooks.sandbox.services.operations import Operations
 from runbooks.sandbox.services.rest import Rest, support
 from runbooks.sandbox.services.run_jobs import RunJobs
@@ -55,12 +56,13 @@ METHODS = support(
 IRREGULAR = {"projects.locations.uploadSource": "projects.locations.sourceUploads.upload"}
 
 
-def app(store: Store, folder: Path) -> Starlette:
+def app(store: Store, folder: Path, faults: Faults | None = None) -> Starlette:
     """The service.
 
     Args:
         store: where it keeps its resources; a job's secrets are read from the Secret Manager there.
         folder: for the logs and working folders of executions.
+        faults: those in force.
     """
     operations = Operations(store, OPERATION)
     services = RunServices(store, operations)
@@ -74,5 +76,5 @@ def app(store: Store, folder: Path) -> Starlette:
         "projects.locations.operations.wait": operations.wait,
     }
     waiting = ("projects.locations.operations.wait",)
-    rest = Rest("run", "v2", handlers, lock=jobs.lock, waiting=waiting, irregular=IRREGULAR)
+    rest = Rest("run", "v2", handlers, lock=jobs.lock, waiting=waiting, irregular=IRREGULAR, faults=faults)
     return rest.app(start=jobs.start, stop=jobs.stop)

@@ -6,13 +6,48 @@ from typing import Literal
 
 from runbooks.sandbox.services.calls import Call, Document
 from runbooks.sandbox.services.clock import now
-from runbooks.sandbox.services.errors import aborted, absent, invalid, not_found
+from runbooks.sandbox.services.errors import aborted, absent, invalid
+from runbooks.sandbox.services.resources import Resources
 from runbooks.sandbox.store import Store
 
 TYPE = "type.googleapis.com/google.cloud.run.v2."
 NAME = "[a-z]([a-z0-9-]{0,47}[a-z0-9])?"
 
 State = Literal["CONDITION_SUCCEEDED", "CONDITION_FAILED", "CONDITION_RECONCILING"]
+
+
+class RunResources(Resources):
+    """One kind, each with an etag that is another after each change."""
+
+    def __init__(self, store: Store, noun: str, *, newest_first: bool = False) -> None:
+        super().__init__(
+            store,
+            f"run.{noun}",
+            missing=f"Resource '{{id}}' of kind '{noun.upper()}' does not exist.",
+            taken="Resource '{id}' already exists.",
+            newest_first=newest_first,
+        )
+
+    def put(self, resource: Document) -> Document:
+        """Write one."""
+        resource["etag"] = f'"{secrets.token_urlsafe(12)}"'
+        return super().put(resource)
+
+    def current(self, name: str, etag: object) -> Document:
+        """The resource of that name, seen to be as the caller knows it, if the caller says.
+
+        Raises:
+            ServiceError: there is none, or it changed since.
+        """
+        resource = self.read(name)
+        if etag and etag != resource["etag"]:
+            message = f"Conflict for resource '{name.rpartition('/')[2]}': the etag is not the current one."
+            raise aborted(message)
+        return resource
+
+    def answer(self, resource: Document) -> Document:
+        """One as an operation has it."""
+        return {"@type": TYPE + self.noun.capitalize(), **resource}
 
 
 def condition(kind: str, state: State, **more: str) -> Document:
@@ -26,50 +61,9 @@ def new(name: str) -> Document:
     return {"name": name, "uid": str(uuid.uuid4()), "generation": "1", "createTime": moment, "updateTime": moment}
 
 
-def put(store: Store, kind: str, document: Document) -> Document:
-    """Write a resource with a new etag."""
-    document["etag"] = f'"{secrets.token_urlsafe(12)}"'
-    store.put(kind, document["name"], document)
-    return document
-
-
 def changed(document: Document) -> None:
     """Count a change that a user made."""
     document |= {"generation": str(int(document["generation"]) + 1), "updateTime": now()}
-
-
-def find(store: Store, kind: str, name: str) -> Document:
-    """The resource of that name.
-
-    Raises:
-        ServiceError: there is none.
-    """
-    document = store.get(kind, name)
-    if document is None:
-        message = f"Resource '{name.rpartition('/')[2]}' of kind '{kind.rpartition('.')[2].upper()}' does not exist."
-        raise not_found(message)
-    return document
-
-
-def answer(kind: str, document: Document) -> Document:
-    """A resource as an operation has it."""
-    return {"@type": TYPE + kind, **document}
-
-
-def location_of(name: str) -> str:
-    """`projects/…/locations/…` of a name below it."""
-    return "/".join(name.split("/")[:4])
-
-
-def check_etag(document: Document, given: object) -> None:
-    """See that the caller knows the resource as it is.
-
-    Raises:
-        ServiceError: it changed since.
-    """
-    if given and given != document["etag"]:
-        message = f"Conflict for resource '{document['name'].rpartition('/')[2]}': the etag is not the current one."
-        raise aborted(message)
 
 
 def refuse_options(call: Call, *names: str) -> None:

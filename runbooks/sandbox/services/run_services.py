@@ -3,27 +3,21 @@
 import secrets
 import string
 
-from runbooks.sandbox.services.calls import Call, Document, exists, ident, page_of
+from runbooks.sandbox.services.calls import Call, Document, exists, ident
 from runbooks.sandbox.services.errors import invalid, precondition
 from runbooks.sandbox.services.operations import Operations
 from runbooks.sandbox.services.rest import Handler
 from runbooks.sandbox.services.run_resources import (
     NAME,
-    answer,
+    RunResources,
     changed,
-    check_etag,
     condition,
     containers_of,
-    find,
-    location_of,
     new,
-    put,
     refuse_options,
 )
 from runbooks.sandbox.store import Store
 
-SERVICE = "run.service"
-REVISION = "run.revision"
 WRITABLE = (
     *("description", "labels", "annotations", "client", "clientVersion", "ingress", "launchStage", "template"),
     *("traffic", "scaling", "invokerIamDisabled", "defaultUriDisabled", "customAudiences", "binaryAuthorization"),
@@ -43,33 +37,31 @@ class RunServices:
     """Services and their revisions, in a store. Nothing is served."""
 
     def __init__(self, store: Store, operations: Operations) -> None:
-        self._store = store
+        self._services = RunResources(store, "service")
+        self._revisions = RunResources(store, "revision", newest_first=True)
         self._operations = operations
 
     def handlers(self) -> dict[str, Handler]:
         """By method id."""
         return {
             "projects.locations.services.create": self.create,
-            "projects.locations.services.get": self.get,
-            "projects.locations.services.list": self.list_all,
+            "projects.locations.services.get": self._services.get,
+            "projects.locations.services.list": self._services.list_all,
             "projects.locations.services.patch": self.patch,
             "projects.locations.services.delete": self.delete,
-            "projects.locations.services.revisions.get": self.get_revision,
-            "projects.locations.services.revisions.list": self.list_revisions,
+            "projects.locations.services.revisions.get": self._revisions.get,
+            "projects.locations.services.revisions.list": self._revisions.list_all,
             "projects.locations.services.revisions.delete": self.delete_revision,
         }
 
     def create(self, call: Call) -> Document:
         """A service with its first revision."""
         refuse_options(call)
-        own = ident(call.given("serviceId"), NAME, "service_id")
-        name = f"{call.name}/services/{own}"
+        name = self._services.new_name(call, NAME)
         body = call.fields(WRITABLE, OUTPUT)
-        if self._store.get(SERVICE, name):
-            message = f"Resource '{own}' already exists."
-            raise exists(message)
+        self._services.refuse_taken(name)
         containers_of(body.get("template"), "service.template")
-        location = call.name.rpartition("/")[2]
+        location, own = call.name.rpartition("/")[2], name.rpartition("/")[2]
         uri = f"https://{own}-sandbox.{location}.run.app"
         service = {
             "ingress": "INGRESS_TRAFFIC_ALL",
@@ -82,19 +74,10 @@ class RunServices:
         }
         return self._done(self._with_revision(service))
 
-    def get(self, call: Call) -> Document:
-        """The service."""
-        return find(self._store, SERVICE, call.name)
-
-    def list_all(self, call: Call) -> Document:
-        """A location's services."""
-        return page_of(self._store.all(SERVICE, f"{call.name}/services/"), "services", call.query)
-
     def patch(self, call: Call) -> Document:
         """A new revision if the template changes; traffic and labels without one."""
         refuse_options(call, "allowMissing")
-        service = find(self._store, SERVICE, call.name)
-        check_etag(service, call.body.get("etag"))
+        service = self._services.current(call.name, call.body.get("etag"))
         body = call.fields(WRITABLE, OUTPUT)
         before = service["template"]
         for field in call.mask(WRITABLE, default=WRITABLE):
@@ -112,38 +95,27 @@ class RunServices:
     def delete(self, call: Call) -> Document:
         """The service with its revisions."""
         refuse_options(call)
-        service = find(self._store, SERVICE, call.name)
-        check_etag(service, call.query.get("etag"))
-        for revision in self._store.all(REVISION, f"{call.name}/revisions/"):
-            self._store.delete(REVISION, revision["name"])
-        self._store.delete(SERVICE, call.name)
+        service = self._services.current(call.name, call.query.get("etag"))
+        for revision in self._revisions.below(call.name):
+            self._revisions.forget(revision["name"])
+        self._services.forget(call.name)
         return self._done(service)
-
-    def get_revision(self, call: Call) -> Document:
-        """The revision."""
-        return find(self._store, REVISION, call.name)
-
-    def list_revisions(self, call: Call) -> Document:
-        """A service's revisions, newest first."""
-        found = self._store.all(REVISION, f"{call.name}/revisions/")[::-1]
-        return page_of(found, "revisions", call.query)
 
     def delete_revision(self, call: Call) -> Document:
         """A revision that serves nothing."""
         refuse_options(call)
-        revision = find(self._store, REVISION, call.name)
-        check_etag(revision, call.query.get("etag"))
+        revision = self._revisions.current(call.name, call.query.get("etag"))
         parent, _, own = call.name.rpartition("/revisions/")
-        service = find(self._store, SERVICE, parent)
+        service = self._services.read(parent)
         serving = {status["revision"] for status in service["trafficStatuses"]}
         if own in serving or service["latestCreatedRevision"] == call.name:
             message = f"Revision '{own}' cannot be deleted: it serves traffic or is the latest."
             raise precondition(message)
-        self._store.delete(REVISION, call.name)
-        return self._operations.finished(location_of(call.name), answer("Revision", revision))
+        self._revisions.forget(call.name)
+        return self._operations.finished(call.name, self._revisions.answer(revision))
 
     def _done(self, service: Document) -> Document:
-        return self._operations.finished(location_of(service["name"]), answer("Service", service))
+        return self._operations.finished(service["name"], self._services.answer(service))
 
     def _with_revision(self, service: Document) -> Document:
         template = dict(service["template"])
@@ -152,7 +124,7 @@ class RunServices:
         name = template.pop("revision", None) or f"{own}-{int(service['generation']):05}-{letters}"
         ident(str(name), f"{own}-[a-z0-9-]{{0,62}}", "service.template.revision")
         full = f"{service['name']}/revisions/{name}"
-        if self._store.get(REVISION, full):
+        if self._revisions.find(full):
             message = f"Revision named '{name}' with different configuration already exists."
             raise exists(message)
         revision = {
@@ -165,7 +137,7 @@ class RunServices:
         # The service first: a refused traffic split leaves no revision behind.
         service |= {"latestCreatedRevision": full, "latestReadyRevision": full}
         self._ready(service, made=name)
-        put(self._store, REVISION, revision)
+        self._revisions.put(revision)
         return service
 
     def _ready(self, service: Document, made: str | None = None) -> Document:
@@ -178,7 +150,7 @@ class RunServices:
                 condition("ConfigurationsReady", "CONDITION_SUCCEEDED"),
             ],
         }
-        return put(self._store, SERVICE, service)
+        return self._services.put(service)
 
     def _split(self, service: Document, made: str | None) -> list[Document]:
         """Which revision gets how much.
@@ -191,7 +163,7 @@ class RunServices:
         statuses = []
         for number, target in enumerate(service["traffic"]):
             revision = target.get("revision") or latest
-            if revision != made and self._store.get(REVISION, f"{service['name']}/revisions/{revision}") is None:
+            if revision != made and self._revisions.find(f"{service['name']}/revisions/{revision}") is None:
                 message = f"service.traffic[{number}].revision: Revision '{revision}' does not exist."
                 raise invalid(message)
             kind = BY_REVISION if target.get("revision") else LATEST

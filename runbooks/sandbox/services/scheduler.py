@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 
+from runbooks.sandbox.faults import Faults
 from runbooks.sandbox.services import targets
-from runbooks.sandbox.services.calls import Call, Document, exists, ident, known_fields, page_of, seconds
+from runbooks.sandbox.services.calls import Call, Document, ident, known_fields, seconds
 from runbooks.sandbox.services.clock import now
-from runbooks.sandbox.services.errors import absent, invalid, not_found, precondition
+from runbooks.sandbox.services.errors import absent, invalid, precondition
 from runbooks.sandbox.services.issuer import Issuer
+from runbooks.sandbox.services.resources import Resources
 from runbooks.sandbox.services.rest import Handler, Rest, support
 from runbooks.sandbox.services.schedule import check_schedule, check_time_zone
 from runbooks.sandbox.store import Store
@@ -65,7 +67,7 @@ class Scheduler:
     """
 
     def __init__(self, store: Store, issuer: Issuer, addresses: Mapping[str, str]) -> None:
-        self._store = store
+        self._jobs = Resources(store, JOB, missing="Job not found.", taken="Job {name} already exists.", size=500)
         self._issuer = issuer
         self._addresses = addresses
         self.lock = threading.RLock()
@@ -76,10 +78,10 @@ class Scheduler:
         """By method id."""
         return {
             "projects.locations.jobs.create": self.create,
-            "projects.locations.jobs.get": self.get,
-            "projects.locations.jobs.list": self.list_all,
+            "projects.locations.jobs.get": self._jobs.get,
+            "projects.locations.jobs.list": self._jobs.list_all,
             "projects.locations.jobs.patch": self.patch,
-            "projects.locations.jobs.delete": self.delete,
+            "projects.locations.jobs.delete": self._jobs.delete,
             "projects.locations.jobs.pause": self.pause,
             "projects.locations.jobs.resume": self.resume,
             "projects.locations.jobs.run": self.run,
@@ -94,28 +96,18 @@ class Scheduler:
             message = f'Job name must be formatted: "{call.name}/jobs/<JOB_ID>".'
             raise invalid(message)
         ident(own, "[A-Za-z0-9_-]{1,500}", "job name")
-        if self._store.get(JOB, name):
-            message = f"Job {name} already exists."
-            raise exists(message)
+        self._jobs.refuse_taken(name)
         if not body.get("schedule"):
             message = "Schedule or time zone is invalid."
             raise invalid(message)
         body.setdefault("timeZone", "Etc/UTC")
         body.setdefault("attemptDeadline", DEFAULT_DEADLINE)
         body["retryConfig"] = DEFAULT_RETRY | body.get("retryConfig", {})
-        return self._put({**_checked(body), "name": name, "state": "ENABLED", "userUpdateTime": now()})
-
-    def get(self, call: Call) -> Document:
-        """The job, with what became of its last attempt."""
-        return self._job(call.name)
-
-    def list_all(self, call: Call) -> Document:
-        """A location's jobs."""
-        return page_of(self._store.all(JOB, f"{call.name}/jobs/"), "jobs", call.query, size=500)
+        return self._jobs.put({**_checked(body), "name": name, "state": "ENABLED", "userUpdateTime": now()})
 
     def patch(self, call: Call) -> Document:
         """Another schedule, target or deadline."""
-        job = self._job(call.name)
+        job = self._jobs.read(call.name)
         body = call.fields(WRITABLE, OUTPUT) if not _other_target(call.body) else {}
         for field in call.mask(WRITABLE, default=body):
             if field in body:
@@ -124,13 +116,7 @@ class Scheduler:
                 job.pop(field, None)
         job.setdefault("attemptDeadline", DEFAULT_DEADLINE)
         job["retryConfig"] = DEFAULT_RETRY | job.get("retryConfig", {})
-        return self._put({**_checked(job), "userUpdateTime": now()})
-
-    def delete(self, call: Call) -> Document:
-        """The job is gone; an attempt under way ends by itself."""
-        self._job(call.name)
-        self._store.delete(JOB, call.name)
-        return {}
+        return self._jobs.put({**_checked(job), "userUpdateTime": now()})
 
     def pause(self, call: Call) -> Document:
         """Let it fire no more."""
@@ -143,11 +129,11 @@ class Scheduler:
     def run(self, call: Call) -> Document:
         """Send the request now; the answer does not wait for the target's."""
         call.fields(())
-        job = self._job(call.name)
+        job = self._jobs.read(call.name)
         address = targets.local_address(job["httpTarget"]["uri"], self._addresses)
         job["lastAttemptTime"] = now()
         job.pop("status", None)
-        self._put(job)
+        self._jobs.put(job)
         thread = threading.Thread(target=self._attempt, args=(job, address), daemon=True, name="scheduler-attempt")
         self._attempts = {other for other in self._attempts if other.is_alive()} | {thread}
         thread.start()
@@ -175,7 +161,7 @@ class Scheduler:
 
     def _note(self, name: str, fields: Document, status: Document | None) -> None:
         with self.lock:
-            job = self._store.get(JOB, name)
+            job = self._jobs.find(name)
             if job is None:
                 return
             job |= fields
@@ -183,38 +169,30 @@ class Scheduler:
                 job.pop("status", None)
             else:
                 job["status"] = status
-            self._put(job)
+            self._jobs.put(job)
 
     def _turn(self, call: Call, before: str, after: str) -> Document:
         call.fields(())
-        job = self._job(call.name)
+        job = self._jobs.read(call.name)
         if job["state"] != before:
             message = f"Job state must be {before} to be {'paused' if after == 'PAUSED' else 'resumed'}."
             raise precondition(message)
-        return self._put({**job, "state": after})
-
-    def _job(self, name: str) -> Document:
-        job = self._store.get(JOB, name)
-        if job is None:
-            message = "Job not found."
-            raise not_found(message)
-        return job
-
-    def _put(self, job: Document) -> Document:
-        self._store.put(JOB, job["name"], job)
-        return job
+        return self._jobs.put({**job, "state": after})
 
 
-def app(store: Store, issuer: Issuer, addresses: Mapping[str, str] | None = None) -> Starlette:
+def app(
+    store: Store, issuer: Issuer, addresses: Mapping[str, str] | None = None, faults: Faults | None = None
+) -> Starlette:
     """The service.
 
     Args:
         store: where jobs are kept.
         issuer: who signs OIDC tokens.
         addresses: what stands on this machine for an origin in the cloud, such as the Cloud Run API's.
+        faults: those in force.
     """
     scheduler = Scheduler(store, issuer, addresses or {})
-    rest = Rest("cloudscheduler", "v1", scheduler.handlers(), lock=scheduler.lock, irregular=IRREGULAR)
+    rest = Rest("cloudscheduler", "v1", scheduler.handlers(), lock=scheduler.lock, irregular=IRREGULAR, faults=faults)
     return rest.app(stop=scheduler.stop)
 
 

@@ -8,16 +8,19 @@ import threading
 
 from starlette.applications import Starlette
 
-from runbooks.sandbox.services.calls import Call, Document, exists, ident, known_fields, page_of
+from runbooks.sandbox.faults import Faults
+from runbooks.sandbox.services.calls import Call, Document, known_fields
 from runbooks.sandbox.services.clock import now
 from runbooks.sandbox.services.crc32c import crc32c
 from runbooks.sandbox.services.errors import absent, invalid, not_found, precondition
+from runbooks.sandbox.services.resources import Resources
 from runbooks.sandbox.services.rest import Handler, Rest, support
 from runbooks.sandbox.store import Store
 
 SECRET = "secretmanager.secret"  # noqa: S105  # a kind of document
 VERSION = "secretmanager.version"
 MOST_BYTES = 65_536
+PAGE = 25_000
 WRITABLE = ("labels", "annotations", "replication", "versionAliases")
 OUTPUT = ("name", "createTime", "etag")
 CHANGEABLE = ("labels", "annotations", "versionAliases")
@@ -46,13 +49,16 @@ class SecretManager:
     """Secrets in a store. A destroyed version's data is gone from it."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        missing, taken = "Secret [{name}] not found.", "Secret [{name}] already exists."
+        self._secrets = Resources(store, SECRET, missing=missing, taken=taken, size=PAGE, newest_first=True)
+        missing = "Secret Version [{name}] not found."
+        self._versions = Resources(store, VERSION, missing=missing, size=PAGE, newest_first=True)
 
     def handlers(self) -> dict[str, Handler]:
         """By method id."""
         each: dict[str, Handler] = {
             "secrets.create": self.create,
-            "secrets.get": self.get,
+            "secrets.get": self._secrets.get,
             "secrets.list": self.list_all,
             "secrets.patch": self.patch,
             "secrets.delete": self.delete,
@@ -68,7 +74,7 @@ class SecretManager:
 
     def create(self, call: Call) -> Document:
         """A secret without a version."""
-        name = f"{call.name}/secrets/{ident(call.given('secretId'), '[A-Za-z0-9_-]{1,255}', 'secret_id')}"
+        name = self._secrets.new_name(call, "[A-Za-z0-9_-]{1,255}")
         for field in ("expireTime", "ttl", "rotation", "topics", "customerManagedEncryption", "versionDestroyTtl"):
             if field in call.body:
                 message = f"the field {field} of a secret"
@@ -78,54 +84,48 @@ class SecretManager:
         if is_regional == ("replication" in body):
             message = "replication is for global secrets" if is_regional else "Secret replication is required."
             raise invalid(message)
-        if self._store.get(SECRET, name):
-            message = f"Secret [{name}] already exists."
-            raise exists(message)
-        return self._put(SECRET, {**body, "name": name, "createTime": now()})
-
-    def get(self, call: Call) -> Document:
-        """The secret, without its data."""
-        return self._secret(call.name)
+        self._secrets.refuse_taken(name)
+        return self._secrets.put(_changed({**body, "name": name, "createTime": now()}))
 
     def list_all(self, call: Call) -> Document:
         """A project's secrets, newest first."""
         if call.query.get("filter"):
             message = f"the filter {call.query['filter']!r}"
             raise absent(message)
-        found = self._store.all(SECRET, f"{call.name}/secrets/")[::-1]
-        return {**page_of(found, "secrets", call.query, size=25_000), "totalSize": len(found)}
+        found = self._secrets.below(call.name)
+        return {**self._secrets.page(call, found), "totalSize": len(found)}
 
     def patch(self, call: Call) -> Document:
         """Labels, annotations, aliases."""
-        secret = self._secret(call.name)
+        secret = self._secrets.read(call.name)
         _check_etag(secret, call.body.get("etag"))
         body = call.fields(WRITABLE, OUTPUT)
         for field in call.mask(CHANGEABLE):
             secret[field] = body.get(field, {})
         for number in secret.get("versionAliases", {}).values():
-            if self._store.get(VERSION, f"{call.name}/versions/{number}") is None:
+            if self._versions.find(f"{call.name}/versions/{number}") is None:
                 message = f"Version aliases refer to a version that does not exist: {number}"
                 raise invalid(message)
-        return self._put(SECRET, secret)
+        return self._secrets.put(_changed(secret))
 
     def delete(self, call: Call) -> Document:
         """The secret with all of its versions."""
-        _check_etag(self._secret(call.name), call.query.get("etag"))
-        for version in self._store.all(VERSION, f"{call.name}/versions/"):
-            self._store.delete(VERSION, version["name"])
-        self._store.delete(SECRET, call.name)
+        _check_etag(self._secrets.read(call.name), call.query.get("etag"))
+        for version in self._versions.below(call.name):
+            self._versions.forget(version["name"])
+        self._secrets.forget(call.name)
         return {}
 
     def add_version(self, call: Call) -> Document:
         """A new version with data."""
-        self._secret(call.name)
+        self._secrets.read(call.name)
         payload = known_fields(call.fields(("payload",)).get("payload") or {}, ("data", "dataCrc32c"))
         data = _decoded(payload.get("data"))
         checksum = payload.get("dataCrc32c")
         if checksum is not None and str(checksum) != str(crc32c(data)):
             message = "The payload's checksum (data_crc32c) does not fit its data."
             raise invalid(message)
-        numbers = [_number(version["name"]) for version in self._store.all(VERSION, f"{call.name}/versions/")]
+        numbers = [_number(version["name"]) for version in self._versions.below(call.name)]
         version: Document = {
             "name": f"{call.name}/versions/{max(numbers, default=0) + 1}",
             "createTime": now(),
@@ -136,7 +136,7 @@ class SecretManager:
             version["replicationStatus"] = {"automatic": {}}
         if checksum is not None:
             version["clientSpecifiedPayloadChecksum"] = True
-        return _shown(self._put(VERSION, version))
+        return _shown(self._versions.put(_changed(version)))
 
     def get_version(self, call: Call) -> Document:
         """A version, without its data."""
@@ -144,15 +144,15 @@ class SecretManager:
 
     def list_versions(self, call: Call) -> Document:
         """A secret's versions, newest first."""
-        self._secret(call.name)
-        found = [_shown(version) for version in self._store.all(VERSION, f"{call.name}/versions/")][::-1]
+        self._secrets.read(call.name)
+        found = [_shown(version) for version in self._versions.below(call.name)]
         if wanted := call.query.get("filter"):
             match = re.fullmatch(r"\s*state\s*[:=]\s*\"?([A-Za-z]+)\"?\s*", wanted)
             if match is None:
                 message = f"the filter {wanted!r}"
                 raise absent(message)
             found = [version for version in found if version["state"] == match[1].upper()]
-        return {**page_of(found, "versions", call.query, size=25_000), "totalSize": len(found)}
+        return {**self._versions.page(call, found), "totalSize": len(found)}
 
     def access(self, call: Call) -> Document:
         """A version's data."""
@@ -194,41 +194,29 @@ class SecretManager:
         if state == "DESTROYED":
             del version["data"]
             version["destroyTime"] = now()
-        return _shown(self._put(VERSION, version))
-
-    def _secret(self, name: str) -> Document:
-        secret = self._store.get(SECRET, name)
-        if secret is None:
-            message = f"Secret [{name}] not found."
-            raise not_found(message)
-        return secret
+        return _shown(self._versions.put(_changed(version)))
 
     def _version(self, name: str) -> Document:
         parent, _, wanted = name.rpartition("/versions/")
-        secret = self._secret(parent)
+        secret = self._secrets.read(parent)
         if wanted == "latest":
             # Whatever its state: the last one that was added.
-            numbers = [_number(version["name"]) for version in self._store.all(VERSION, f"{parent}/versions/")]
+            numbers = [_number(version["name"]) for version in self._versions.below(parent)]
             if not numbers:
                 message = f"Secret [{parent}] not found or has no versions."
                 raise not_found(message)
             wanted = str(max(numbers))
         wanted = str(secret.get("versionAliases", {}).get(wanted, wanted))
-        version = self._store.get(VERSION, f"{parent}/versions/{wanted}")
+        version = self._versions.find(f"{parent}/versions/{wanted}")
         if version is None:
-            message = f"Secret Version [{name}] not found."
-            raise not_found(message)
+            raise self._versions.missing(name)
         return version
 
-    def _put(self, kind: str, document: Document) -> Document:
-        document["etag"] = f'"{secrets.token_hex(7)}"'
-        self._store.put(kind, document["name"], document)
-        return document
 
-
-def app(store: Store) -> Starlette:
+def app(store: Store, faults: Faults | None = None) -> Starlette:
     """The service."""
-    return Rest("secretmanager", "v1", SecretManager(store).handlers(), lock=threading.RLock()).app()
+    handlers = SecretManager(store).handlers()
+    return Rest("secretmanager", "v1", handlers, lock=threading.RLock(), faults=faults).app()
 
 
 def _decoded(text: object) -> bytes:
@@ -250,6 +238,10 @@ def _decoded(text: object) -> bytes:
 
 def _number(name: str) -> int:
     return int(name.rpartition("/")[2])
+
+
+def _changed(document: Document) -> Document:
+    return document | {"etag": f'"{secrets.token_hex(7)}"'}
 
 
 def _shown(version: Document) -> Document:

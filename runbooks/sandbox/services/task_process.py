@@ -14,13 +14,12 @@ import psutil
 from runbooks.local import processes
 from runbooks.local.files import open_log
 from runbooks.local.processes import Identity
+from runbooks.sandbox.fence import fenced
 
 # As Cloud Run does: a signal, and ten seconds.
 GRACE_SECONDS = 10.0
 TIMED_OUT = "The configured timeout was reached."
 EXITED = "The container exited with an error."
-# No client of Google's libraries in a child asks for the machine's own credentials.
-NO_CLOUD = {"GCE_METADATA_HOST": "127.0.0.1:1", "NO_GCE_CHECK": "true"}
 
 
 class Running:
@@ -41,7 +40,7 @@ class Running:
 
         Args:
             arguments: what follows `python -m runtime`.
-            environment: everything that the process sees.
+            environment: everything that the process sees, but for what keeps it on this machine.
             log: where its output goes, after what is there.
             seconds: its deadline.
         """
@@ -57,7 +56,7 @@ class Running:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    env={**base_environment(folder), **environment, **NO_CLOUD},
+                    env=fenced({**base_environment(folder), **environment}),
                     cwd=folder,
                     start_new_session=True,
                 )

@@ -9,8 +9,9 @@ from runbooks.sandbox.engine import backup as engine
 from runbooks.sandbox.sql import errors, times
 from runbooks.sandbox.sql.call import Call
 from runbooks.sandbox.sql.errors import invalid_request, not_found
+from runbooks.sandbox.sql.expiry import is_over
 from runbooks.sandbox.sql.failures import code_of
-from runbooks.sandbox.sql.operations import Task, visible
+from runbooks.sandbox.sql.operations import FollowUp, Task, visible
 from runbooks.sandbox.sql.pages import page
 from runbooks.sandbox.sql.records import Instance
 from runbooks.sandbox.sql.service import Sql
@@ -18,6 +19,8 @@ from runbooks.sandbox.store import Document
 
 KIND = "backupRun"
 ARCHIVE = "sandbox.archive"
+# In an instance's place: those of all instances.
+ALL = "-"
 
 
 def insert(sql: Sql, call: Call) -> Document:
@@ -35,14 +38,17 @@ def insert(sql: Sql, call: Call) -> Document:
         instance.name,
         work,
         prepare=lambda: put(sql, instance, run),
-        fields={"backupContext": {"kind": "sql#backupContext", "backupId": run["id"]}},
+        fields=_context(run),
     )
 
 
 def list_(sql: Sql, call: Call) -> Document:
     """`backupRuns.list`: newest first."""
-    instance = sql.instances.get(call.project, call.instance)
-    items, token = page([visible(run) for run in reversed(runs_of(sql, instance))], call)
+    names = call.instance != ALL
+    chosen = [sql.instances.get(call.project, call.instance)] if names else sql.instances.all(call.project)
+    runs = [run for instance in chosen for run in runs_of(sql, instance)]
+    runs.sort(key=lambda run: int(run["id"]), reverse=True)
+    items, token = page([visible(run) for run in runs], call)
     return {"kind": "sql#backupRunsList", "items": items, **token}
 
 
@@ -58,15 +64,14 @@ def delete(sql: Sql, call: Call) -> Document:
 
     def work(task: Task) -> None:
         task.checkpoint()
-        shutil.rmtree(folder_of(sql, instance, run), ignore_errors=True)
-        sql.store.delete(KIND, _key(instance, run["id"]))
+        remove(sql, instance, run)
 
     return sql.operations.begin(
         call,
         "DELETE_BACKUP",
         instance.name,
         work,
-        fields={"backupContext": {"kind": "sql#backupContext", "backupId": run["id"]}},
+        fields=_context(run),
     )
 
 
@@ -98,7 +103,8 @@ def take(sql: Sql, instance: Instance, run: Document, task: Task, *, damaged: bo
     try:
         task.checkpoint()
         put(sql, instance, run)
-        taken = engine.take(sql.fleet.cluster(instance), folder)
+        with task.interruptible():
+            taken = engine.take(sql.fleet.cluster(instance), folder)
         task.checkpoint()
     except Exception as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -118,9 +124,18 @@ def take(sql: Sql, instance: Instance, run: Document, task: Task, *, damaged: bo
 
 
 def automatic(sql: Sql, instance: Instance, call: Call, task: Task) -> None:
-    """Take the backup that Cloud SQL takes by itself: recovery to a moment starts from one."""
-    if instance.settings.get("backupConfiguration", {}).get("enabled"):
-        take(sql, instance, new_run(sql, instance, "AUTOMATED", call), task)
+    """Let the backup that Cloud SQL takes by itself follow an operation: recovery to a moment starts from one.
+
+    As there, the operation ends without it: until the backup is SUCCESSFUL, no moment can be recovered to.
+    """
+    if not instance.settings.get("backupConfiguration", {}).get("enabled"):
+        return
+    run = new_run(sql, instance, "AUTOMATED", call)
+
+    def work(own: Task) -> None:
+        take(sql, instance, run, own)
+
+    task.follow_up = FollowUp("BACKUP_VOLUME", instance.name, work, lambda: put(sql, instance, run), _context(run))
 
 
 def put(sql: Sql, instance: Instance, run: Document) -> None:
@@ -129,14 +144,23 @@ def put(sql: Sql, instance: Instance, run: Document) -> None:
 
 
 def runs_of(sql: Sql, instance: Instance) -> list[Document]:
-    """All runs of an instance, oldest first."""
-    return sql.store.all(KIND, f"{instance.uid}/")
+    """All runs of an instance, oldest first. Those whose time is over go."""
+    runs = sql.store.all(KIND, f"{instance.uid}/")
+    for run in filter(is_over, runs):
+        remove(sql, instance, run)
+    return [run for run in runs if not is_over(run)]
+
+
+def remove(sql: Sql, instance: Instance, run: Document) -> None:
+    """Delete a run and its data."""
+    shutil.rmtree(folder_of(sql, instance, run), ignore_errors=True)
+    sql.store.delete(KIND, _key(instance, run["id"]))
 
 
 def restorable(sql: Sql, instance: Instance, run_id: str) -> Document | None:
     """A run that can be restored, if it is there."""
     run = sql.store.get(KIND, _key(instance, run_id))
-    return run if run and run["status"] == "SUCCESSFUL" else None
+    return run if run and run["status"] == "SUCCESSFUL" and not is_over(run) else None
 
 
 def before(sql: Sql, instance: Instance, moment: dt.datetime) -> Document | None:
@@ -177,9 +201,13 @@ def _get(sql: Sql, instance: Instance, run_id: str) -> Document:
         message = "The backup run's id must be a number."
         raise invalid_request(message)
     run = sql.store.get(KIND, _key(instance, run_id))
-    if run is None:
+    if run is None or is_over(run):
         raise not_found(errors.BACKUP_RUN)
     return run
+
+
+def _context(run: Document) -> Document:
+    return {"backupContext": {"kind": "sql#backupContext", "backupId": run["id"]}}
 
 
 def _key(instance: Instance, run_id: str) -> str:

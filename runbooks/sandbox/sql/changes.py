@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from runbooks.sandbox.sql import backups, high_availability, replicas, resources, rules
+from runbooks.sandbox.sql import backups, disk, high_availability, replicas, replication, resources, rules, upgrade
 from runbooks.sandbox.sql.call import Call
 from runbooks.sandbox.sql.errors import invalid_request, stale_data
 from runbooks.sandbox.sql.fleet import known_flags
@@ -21,6 +21,8 @@ def patch(sql: Sql, call: Call) -> Document:
     version = call.body.get("settings", {}).get("settingsVersion")
     if version is not None and str(version) != instance.settings["settingsVersion"]:
         raise stale_data()
+    if upgrade.is_asked(call, instance):
+        return upgrade.begin(sql, call, instance)
     return _change(sql, call, instance, rules.merged(instance.settings, call.body.get("settings", {})))
 
 
@@ -40,6 +42,7 @@ def _change(sql: Sql, call: Call, instance: Instance, settings: Document) -> Doc
             raise invalid_request(message)
     settings = settings | {"settingsVersion": instance.settings["settingsVersion"]}
     rules.check(settings, is_replica=bool(instance.primary))
+    replication.check(instance, settings)
     rules.check_flags(settings, known_flags(rules.version_of(instance.resource)))
     wanted = instance.has(
         settings=settings, ipAddresses=resources.addresses(settings, instance.address), **_replication(call)
@@ -74,20 +77,22 @@ class _Change:
         try:
             changed = self._with_effects()
         except BaseException:
-            if self.old.runs:
+            if self.old.runs and not disk.is_full(self.old):
                 self.sql.fleet.serve(self.old)
             raise
         self.sql.instances.put(changed)
         self._show_dr_replica()
 
     def _with_effects(self) -> Instance:
-        new = self.new
+        new = disk.resized(self.old, self.new) if disk.is_full(self.old) else self.new
+        if disk.is_full(new):
+            return new
         if not new.runs:
             self._stop()
             return new
         flags = rules.flags_of(new.resource)
-        if not self.old.runs:
-            self._start(flags)
+        if not self.old.runs or disk.is_full(self.old):
+            new = self._start(new, flags)
         elif flags != rules.flags_of(self.old.resource) or self._edition_or_tier_changed():
             self.sql.fleet.cut(new)
             standby = self.sql.fleet.standby(new)
@@ -98,6 +103,8 @@ class _Change:
             new = high_availability.add_standby(self.sql, new)
         elif not new.is_regional and new.standby is not None:
             new = high_availability.remove_standby(self.sql, new)
+        if new.primary and replication.is_on(new) != replication.is_on(self.old):
+            replication.carry_out(self.sql, new)
         self.sql.fleet.serve(new)
         if self._begins_recovery():
             backups.automatic(self.sql, new, self.call, self.task)
@@ -119,9 +126,9 @@ class _Change:
         if standby is not None:
             standby.stop()
 
-    def _start(self, flags: dict[str, str]) -> None:
-        self.sql.fleet.cluster(self.new).restart(flags)
-        high_availability.resume_standby(self.sql, self.new)
+    def _start(self, new: Instance, flags: dict[str, str]) -> Instance:
+        self.sql.fleet.cluster(new).restart(flags)
+        return high_availability.resume_standby(self.sql, new)
 
     def _show_dr_replica(self) -> None:
         name = self.new.resource.get("replicationCluster", {}).get("failoverDrReplicaName", "").rpartition(":")[2]

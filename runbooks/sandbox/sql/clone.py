@@ -100,7 +100,7 @@ def check_window(sql: Sql, source: Instance, target: dt.datetime) -> None:
     require_recovery(source)
     earliest, latest = _window(sql, source)
     # A running instance goes on writing: up to now everything can be recovered.
-    last = dt.datetime.now(dt.UTC) if not source.deleted else latest
+    last = dt.datetime.now(dt.UTC) if source.serves else latest
     if earliest is None or last is None or not earliest <= target <= last:
         window = f"from {times.written(earliest)} to {times.written(last)}" if earliest and last else "empty"
         message = f"pointInTime {times.written(target)} is outside the recovery window, which is {window}."
@@ -108,7 +108,13 @@ def check_window(sql: Sql, source: Instance, target: dt.datetime) -> None:
 
 
 def _window(sql: Sql, source: Instance) -> tuple[dt.datetime | None, dt.datetime | None]:
-    whole = [run for run in backups.runs_of(sql, source) if run["status"] == "SUCCESSFUL"]
+    # No moment before an upgrade of the major version: its backups are of the other one.
+    version = source.resource["databaseVersion"]
+    whole = [
+        run
+        for run in backups.runs_of(sql, source)
+        if run["status"] == "SUCCESSFUL" and run["databaseVersion"] == version
+    ]
     days = source.settings.get("backupConfiguration", {}).get("transactionLogRetentionDays", 7)
     ends = [times.read(run["endTime"], "endTime") for run in whole]
     earliest = max(min(ends), dt.datetime.now(dt.UTC) - dt.timedelta(days=days)) if ends else None
@@ -142,18 +148,20 @@ def _copy(
 ) -> None:
     task.checkpoint()
     if target is None:
-        _copy_now(sql, source, instance)
+        _copy_now(sql, source, instance, task)
     else:
         _recover(sql, source, instance, target)
+    task.step("copied")
     task.checkpoint()
     instances.finish(sql, instance, call, task)
 
 
-def _copy_now(sql: Sql, source: Instance, instance: Instance) -> None:
+def _copy_now(sql: Sql, source: Instance, instance: Instance, task: Task) -> None:
     folder = sql.fleet.home(instance) / f"copy-{secrets.token_hex(4)}"
-    engine.take(sql.fleet.cluster(source), folder)
+    with task.interruptible():
+        engine.take(sql.fleet.cluster(source), folder)
     try:
-        restore.restore_alone(sql, instance, folder)
+        restore.restore_alone(sql, instance, folder, uses_up=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -164,9 +172,8 @@ def _recover(sql: Sql, source: Instance, instance: Instance, target: dt.datetime
         message = "There is no backup that ended before pointInTime."
         raise OperationFailedError(NO_BACKUP, message)
     archive = backups.archive_of(sql, source, run)
-    if not source.deleted and source.runs and archive == sql.fleet.archive(source):
+    if source.serves and archive == sql.fleet.archive(source):
         # What was written until now has to be in the archive.
         _archive(sql, source).switch(sql.fleet.cluster(source))
     taken = engine.load(backups.folder_of(sql, source, run))
-    engine.verify(taken)
     recovery.recover(taken, archive, sql.fleet.cluster(instance), target=target)

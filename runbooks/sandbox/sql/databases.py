@@ -16,6 +16,8 @@ SELECT datname, pg_encoding_to_char(encoding), CASE WHEN datlocprovider = 'b' TH
 FROM pg_database WHERE NOT datistemplate ORDER BY oid
 """
 WORD = re.compile(r"[\w.@-]+")
+# PostgreSQL's own locales have no provider of the operating system behind them here: all of these are one.
+COLLATIONS = ("C", "C.UTF8", "C.UTF-8", "en_US.UTF8", "en_US.UTF-8")
 
 
 def insert(sql: Sql, call: Call) -> Document:
@@ -44,6 +46,24 @@ def list_(sql: Sql, call: Call) -> Document:
 def get(sql: Sql, call: Call) -> Document:
     """`databases.get`."""
     return _get(sql, call, _running(sql, call))
+
+
+def update(sql: Sql, call: Call) -> Document:
+    """`databases.patch` and `databases.update`: PostgreSQL changes nothing that they may say, so it is as it is."""
+    instance = _running(sql, call)
+    found = _get(sql, call, instance)
+    same = {
+        "name": (found["name"],),
+        "instance": (instance.name,),
+        "project": (instance.project,),
+        "charset": (found["charset"], "UTF-8" if found["charset"] == "UTF8" else found["charset"]),
+        "collation": COLLATIONS if found["collation"] in COLLATIONS else (found["collation"],),
+    }
+    for field, values in same.items():
+        if (call.body.get(field) or values[0]) not in values:
+            message = f"{field} of a PostgreSQL database cannot be changed. It is {values[0]}."
+            raise invalid_request(message)
+    return sql.operations.begin(call, "UPDATE_DATABASE", instance.name, Task.checkpoint)
 
 
 def delete(sql: Sql, call: Call) -> Document:
@@ -86,12 +106,9 @@ def _options(body: Document) -> str:
             message = "charset and collation must be names."
             raise invalid_request(message)
     encoding = f" ENCODING '{charset}' TEMPLATE template0" if charset else ""
-    if collation:
-        # PostgreSQL's own locales have no provider of the operating system behind them here.
-        plain = collation in ("C", "C.UTF8", "C.UTF-8", "en_US.UTF8", "en_US.UTF-8")
-        if not plain:
-            message = f"the sandbox has no collation {collation}."
-            raise invalid_request(message)
+    if collation and collation not in COLLATIONS:
+        message = f"the sandbox has no collation {collation}."
+        raise invalid_request(message)
     return encoding
 
 

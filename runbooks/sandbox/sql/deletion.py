@@ -1,18 +1,21 @@
 """Deleting an instance: what protects it, and what is left of it."""
 
+import datetime as dt
 import shutil
 
 from runbooks.sandbox.engine.archive import Archive
 from runbooks.sandbox.sql import backups, replicas
 from runbooks.sandbox.sql.call import Call
 from runbooks.sandbox.sql.errors import invalid_operation
+from runbooks.sandbox.sql.expiry import EXPIRES, asked
 from runbooks.sandbox.sql.operations import Task
 from runbooks.sandbox.sql.records import Instance
 from runbooks.sandbox.sql.service import Sql
 from runbooks.sandbox.store import Document
 
 FINAL = "sandbox.final"
-DAYS = "sandbox.days"
+# A final backup is kept for, when nobody says.
+DAYS = 30
 
 
 def delete(sql: Sql, call: Call) -> Document:
@@ -31,13 +34,14 @@ def delete(sql: Sql, call: Call) -> Document:
     wants_backup = call.flag("enableFinalBackup") or (
         "enableFinalBackup" not in call.query and bool(configured.get("enabled"))
     )
+    expires = _expiry(call, configured)
     if wants_backup:
         instance.require_running()
 
     def work(task: Task) -> None:
         task.checkpoint()
         if wants_backup:
-            _final_backup(sql, instance, call, task)
+            _final_backup(sql, instance, call, task, expires)
         bury(sql, sql.instances.change(instance, state="PENDING_DELETE"))
 
     also = [instance.primary] if instance.primary else []
@@ -57,11 +61,11 @@ def bury(sql: Sql, instance: Instance) -> None:
         sql.fleet.cluster(instance).kill()
         replicas.release(sql, instance, primary)
     sql.fleet.remove(instance)
-    if not keeps:
+    if not instance.settings.get("retainBackupsOnDelete"):
         for run in backups.runs_of(sql, instance):
             if not run.get(FINAL):
-                shutil.rmtree(backups.folder_of(sql, instance, run), ignore_errors=True)
-                sql.store.delete(backups.KIND, f"{instance.uid}/{run['id']}")
+                backups.remove(sql, instance, run)
+    if not keeps:
         shutil.rmtree(sql.fleet.archive(instance).parent, ignore_errors=True)
     sql.instances.bury(instance)
 
@@ -72,7 +76,13 @@ def keeps_recovery(instance: Instance) -> bool:
     return bool(configured.get("pointInTimeRecoveryEnabled") and instance.settings.get("retainBackupsOnDelete"))
 
 
-def _final_backup(sql: Sql, instance: Instance, call: Call, task: Task) -> None:
+def _expiry(call: Call, configured: Document) -> str | None:
+    said = {field: call.query.get(f"finalBackup{field[0].upper()}{field[1:]}") for field in ("ttlDays", "expiryTime")}
+    if not any(said.values()):
+        said["ttlDays"] = str(configured.get("retentionDays") or DAYS)
+    return asked(said, dt.datetime.now(dt.UTC))
+
+
+def _final_backup(sql: Sql, instance: Instance, call: Call, task: Task, expires: str | None) -> None:
     run = backups.new_run(sql, instance, "ON_DEMAND", call, call.query.get("finalBackupDescription", "final backup"))
-    days = call.query.get("finalBackupTtlDays") or instance.settings.get("finalBackupConfig", {}).get("retentionDays")
-    backups.take(sql, instance, run | {FINAL: True, DAYS: str(days or 30)}, task)
+    backups.take(sql, instance, run | {FINAL: True, EXPIRES: expires}, task)

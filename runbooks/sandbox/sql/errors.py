@@ -5,8 +5,8 @@ from http import HTTPStatus
 from typing import Any
 
 # Reasons for what is not there.
-OPERATION, BACKUP, BACKUP_RUN, DATABASE, USER, METHOD = (
-    f"{what}DoesNotExist" for what in ("operation", "backup", "backupRun", "database", "user", "method")
+OPERATION, BACKUP, BACKUP_RUN, DATABASE, USER, SSL_CERT, METHOD = (
+    f"{what}DoesNotExist" for what in ("operation", "backup", "backupRun", "database", "user", "sslCert", "method")
 )
 # Codes of operations that failed.
 INTERNAL = "INTERNAL_ERROR"

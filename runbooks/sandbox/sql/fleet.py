@@ -51,6 +51,7 @@ class Fleet:
         self._password = password
         self._clusters: dict[Path, Cluster] = {}
         self._fronts: dict[str, Front] = {}
+        self._served: dict[str, int] = {}
         self._lock = threading.RLock()
         self._loop = LoopThread()
         self._loop.start()
@@ -99,9 +100,7 @@ class Fleet:
 
     def sweep(self, instance: Instance) -> None:
         """Remove what work that was cut short left beside an instance's data."""
-        home = self.home(instance)
-        for left in {path.name for path in home.iterdir()} - {instance.node, instance.standby}:
-            self.discard(instance, left)
+        self._discard_all(instance, but={instance.node, instance.standby})
 
     def certificates(self, instance: Instance) -> Certificates:
         """The certificates of an instance."""
@@ -119,14 +118,28 @@ class Fleet:
         """Let the instance's address lead to its cluster, or to nothing while that does not run."""
         front = self.front(instance)
         front.ask_for(SslMode(instance.settings.get("ipConfiguration", {}).get("sslMode", OPEN)))
-        front.point_at(self.cluster(instance).port)
+        port = self.cluster(instance).port
+        front.point_at(port)
+        self._served[instance.uid] = port
+
+    def is_served(self, instance: Instance) -> bool:
+        """Whether the instance's address leads to its cluster, and that runs."""
+        cluster = self.cluster(instance)
+        return self._served.get(instance.uid) == cluster.port and cluster.is_running
 
     def cut(self, instance: Instance) -> None:
         """End the connections of an instance and let no more in."""
+        self._served.pop(instance.uid, None)
         front = self._fronts.get(instance.uid)
         if front is not None:
             front.point_at(None)
             front.cut()
+
+    def halt(self, instance: Instance) -> None:
+        """Kill an instance's servers. Its address leads nowhere."""
+        self.cut(instance)
+        for node in filter(None, (instance.node, instance.standby)):
+            self.cluster(instance, node).kill()
 
     def remove(self, instance: Instance) -> None:
         """End an instance's servers and address, and delete its data. Backups and archive stay."""
@@ -135,8 +148,7 @@ class Fleet:
             front = self._fronts.pop(instance.uid, None)
         if front is not None:
             front.stop()
-        for node in filter(None, (instance.node, instance.standby)):
-            self.discard(instance, node)
+        self._discard_all(instance, but=set())
         shutil.rmtree(self.home(instance), ignore_errors=True)
         shutil.rmtree(self.folder / "certificates" / instance.uid, ignore_errors=True)
 
@@ -148,6 +160,11 @@ class Fleet:
         with ThreadPoolExecutor() as pool:
             list(pool.map(Cluster.stop, self._clusters.values()))
         self._loop.stop()
+
+    def _discard_all(self, instance: Instance, but: set[str | None]) -> None:
+        home = self.home(instance)
+        for left in {path.name for path in home.iterdir()} - but if home.exists() else ():
+            self.discard(instance, left)
 
     def front(self, instance: Instance) -> Front:
         """The address of an instance, which listens."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from runbooks.sandbox.sql import backups, high_availability, replicas, resources, roles, rules
+from runbooks.sandbox.sql import backups, filters, high_availability, replicas, replication, resources, roles, rules
 from runbooks.sandbox.sql.call import Call
 from runbooks.sandbox.sql.errors import invalid_operation, invalid_request
 from runbooks.sandbox.sql.fleet import known_flags
@@ -11,6 +11,25 @@ from runbooks.sandbox.sql.pages import page
 from runbooks.sandbox.sql.records import Instance
 from runbooks.sandbox.sql.service import Sql
 from runbooks.sandbox.store import Document
+
+FILTERED = frozenset(
+    (
+        "backendType",
+        "connectionName",
+        "createTime",
+        "databaseVersion",
+        "gceZone",
+        "instanceType",
+        "ipAddresses",
+        "masterInstanceName",
+        "name",
+        "project",
+        "region",
+        "replicaNames",
+        "settings",
+        "state",
+    )
+)
 
 
 def insert(sql: Sql, call: Call) -> Document:
@@ -23,6 +42,8 @@ def insert(sql: Sql, call: Call) -> Document:
     if primary is not None:
         wanted["databaseVersion"] = primary.resource["databaseVersion"]
     wanted["settings"] = rules.completed(call.body["settings"])
+    if primary is not None:
+        wanted["settings"][replication.ENABLED] = True
     rules.check(wanted["settings"], is_replica=primary is not None)
     rules.check_flags(wanted["settings"], known_flags(rules.version_of(wanted)))
     _check_kind(wanted)
@@ -44,10 +65,9 @@ def get(sql: Sql, call: Call) -> Document:
 
 def list_(sql: Sql, call: Call) -> Document:
     """`instances.list`."""
-    if call.query.get("filter"):
-        message = "the sandbox does not filter instances."
-        raise invalid_request(message)
-    items, token = page([one.resource for one in sql.instances.all(call.project)], call)
+    found = [one.resource for one in sql.instances.all(call.project)]
+    found = filters.chosen(found, call.query.get("filter"), FILTERED)
+    items, token = page(found, call)
     return {"kind": "sql#instancesList", "items": items, **token}
 
 

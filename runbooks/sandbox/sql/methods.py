@@ -101,19 +101,36 @@ workloadCaptures.stopReplay POST @/workloadCaptures:stopReplay
 # What those lack that are there. All others that have a handler are full.
 PARTIAL = {
     "instances.insert": "PostgreSQL 16 and 18; no scheduled backups; sizes, networks and keys have no effect",
-    "instances.list": "no filter",
-    "instances.patch": "tier, flags, availability, activation and TLS have effect; other settings are kept",
-    "instances.update": "as patch",
+    "instances.list": "a filter has no brackets and asks for an instance's name, place, version, state and settings",
+    "instances.patch": "tier, flags, availability, activation, TLS, replication and databaseVersion have effect; "
+    "other settings are kept",
+    "instances.update": "as patch, without databaseVersion",
     "instances.clone": "no single databases, other projects or networks",
     "instances.promoteReplica": "with failover=true the old primary becomes a replica at once",
-    "instances.switchover": "no name of the write endpoint: each instance keeps its address",
+    "instances.switchover": "no name of the write endpoint: each instance keeps its address; no dbTimeout",
     "instances.restoreBackup": "no settings for the restored instance; no Backup and DR Service",
     "users.insert": "no password policy, no dual passwords",
     "users.update": "no password policy, no dual passwords",
-    "operations.cancel": "between an operation's steps",
-    "Backups.ListBackups": "no filter; expiry has no effect",
-    "Backups.GetBackup": "expiry has no effect",
+    "operations.cancel": "a backup and the copying of a clone end at once, all else between its steps",
+    "databases.insert": "one collation, C.UTF-8, for which en_US.UTF8 is taken",
+    "flags.list": "all that PostgreSQL knows, of which Google offers a part; none of cloudsql.*",
+    "instances.resetSslConfig": "no mode SYNC_FROM_PRIMARY",
+    "tiers.list": "one region; db-perf-optimized-N and the usual custom sizes",
+    "Backups.CreateBackup": "the location is shown only",
 }
+
+# Methods that change something and begin no operation. All others that are no GET begin one.
+WITHOUT_OPERATION = frozenset(
+    (
+        "connect.generateEphemeral",
+        "instances.acquireSsrsLease",
+        "instances.executeSql",
+        "instances.releaseSsrsLease",
+        "operations.cancel",
+        "projects.instances.verifyExternalSyncSettings",
+        "sslCerts.createEphemeral",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -123,6 +140,11 @@ class Method:
     name: str
     verb: str
     path: str
+
+    @property
+    def begins_operation(self) -> bool:
+        """Whether what it does is done in an operation."""
+        return self.verb != "GET" and self.name not in WITHOUT_OPERATION
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:

@@ -29,6 +29,7 @@ class Instance:
         port: PostgreSQL's there.
         standby: the folder of the synchronous standby's data, with high availability.
         archive: the folder of the log archive, which restoring begins anew.
+        successor: the replica that is taking its role, from the decision on until both records say so.
         deleted: when it was deleted.
     """
 
@@ -41,6 +42,7 @@ class Instance:
     node: str = "node-1"
     standby: str | None = None
     archive: str = "archive-1"
+    successor: str | None = None
     deleted: str | None = None
 
     @property
@@ -76,6 +78,11 @@ class Instance:
         return self.settings.get("activationPolicy") != "NEVER"
 
     @property
+    def serves(self) -> bool:
+        """Whether it is there and takes connections."""
+        return self.state == "RUNNABLE" and self.runs and not self.deleted
+
+    @property
     def is_regional(self) -> bool:
         """Whether it has a standby."""
         return self.settings.get("availabilityType") == "REGIONAL"
@@ -105,7 +112,7 @@ class Instance:
         Raises:
             ApiError: it does not.
         """
-        if self.state != "RUNNABLE" or not self.runs:
+        if not self.serves:
             message = "Invalid request since instance is not running."
             raise invalid_operation(message)
 

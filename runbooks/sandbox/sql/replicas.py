@@ -1,9 +1,10 @@
 """Read replicas: made by streaming replication, promoted, and exchanged with their primary."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from runbooks.sandbox.engine import standby
-from runbooks.sandbox.sql import backups, rules
+from runbooks.sandbox.sql import backups, high_availability, replication, rules
 from runbooks.sandbox.sql.call import Call
 from runbooks.sandbox.sql.errors import invalid_operation, invalid_request
 from runbooks.sandbox.sql.operations import Task
@@ -96,14 +97,16 @@ def promote(sql: Sql, call: Call) -> Document:
 
     def work(task: Task) -> None:
         task.checkpoint()
+        # What an operation that just ended left.
+        replica, primary = _pair(sql, call)
         if exchanges:
-            sql.fleet.cut(primary)
-            sql.fleet.cluster(primary).kill()
-            promoted = _exchange(sql, replica, primary)
+            sql.fleet.halt(primary)
+            promoted = _decide(sql, replica, primary, task.step)
         else:
-            promoted = _promote(sql, replica)
+            promoted = _promote(sql, replica, task.step)
             detach(sql, replica)
             release(sql, replica, primary)
+            promoted = _with_standby(sql, promoted)
         backups.automatic(sql, promoted, call, task)
 
     return sql.operations.begin(call, "PROMOTE_REPLICA", replica.name, work, also=[primary.name])
@@ -113,14 +116,16 @@ def switchover(sql: Sql, call: Call) -> Document:
     """`instances.switchover`: nothing is lost, and the old primary becomes a replica of the new one."""
     replica, primary = _pair(sql, call)
     _require_dr(replica, primary)
+    replication.require_on(replica)
     primary.require_running()
 
     def work(task: Task) -> None:
         task.checkpoint()
+        replica, primary = _pair(sql, call)
         sql.fleet.cut(primary)
         # A fast shutdown sends everything to the replicas before it ends.
         sql.fleet.cluster(primary).stop()
-        backups.automatic(sql, _exchange(sql, replica, primary), call, task)
+        backups.automatic(sql, _decide(sql, replica, primary, task.step), call, task)
 
     return sql.operations.begin(call, "SWITCHOVER", replica.name, work, also=[primary.name])
 
@@ -146,32 +151,81 @@ def _require_dr(replica: Instance, primary: Instance) -> None:
         raise invalid_operation(message)
 
 
-def _promote(sql: Sql, replica: Instance) -> Instance:
-    standby.promote(sql.fleet.cluster(replica))
-    promoted = replica.has(instanceType="CLOUD_SQL_INSTANCE", masterInstanceName=None, replicationCluster=None).bumped()
-    sql.instances.put(promoted)
-    sql.fleet.serve(promoted)
-    return promoted
+def exchange(sql: Sql, primary: Instance, step: Callable[[str], None]) -> Instance:
+    """Let a primary's successor take its role, and the primary follow that; carries on what was cut short.
 
+    Args:
+        sql: the service.
+        primary: its record names the successor, so the decision is made.
+        step: told how far it is.
 
-def _exchange(sql: Sql, replica: Instance, primary: Instance) -> Instance:
-    promoted = _promote(sql, replica)
-    if primary.standby:
-        sql.fleet.discard(primary, primary.standby)
-    node = primary.next_node()
-    old = replace(primary, node=node, standby=None, archive=primary.next_archive()).has(
+    Returns:
+        The new primary.
+    """
+    sql.fleet.halt(primary)
+    promoted = sql.instances.get(primary.project, str(primary.successor))
+    if promoted.primary:
+        promoted = _as_primary(promoted).has(
+            replicaNames=[primary.name],
+            replicationCluster={"failoverDrReplicaName": f"{primary.project}:{primary.name}"},
+        )
+        sql.instances.put(promoted)
+    step("named")
+    _serve_as_primary(sql, promoted)
+    step("promoted")
+    old = replace(primary, node=primary.next_node(), standby=None, archive=primary.next_archive(), successor=None).has(
         instanceType="READ_REPLICA_INSTANCE",
         masterInstanceName=f"{primary.project}:{promoted.name}",
         replicaNames=None,
         replicationCluster={"drReplica": True},
         secondaryGceZone=None,
+        # Its data is made anew, whatever was the matter with it.
+        state="RUNNABLE",
+        suspensionReason=None,
+        outOfDiskReport=None,
     )
-    try:
-        standby.make(sql.fleet.cluster(promoted), sql.fleet.cluster(old))
-    finally:
-        sql.fleet.discard(primary, primary.node)
-        sql.instances.put(old.bumped())
-    cluster = {"failoverDrReplicaName": f"{primary.project}:{old.name}"}
-    promoted = sql.instances.change(promoted, replicaNames=[old.name], replicationCluster=cluster)
+    sql.instances.put(old.bumped())
+    step("demoted")
+    sql.fleet.sweep(old)
+    standby.make(sql.fleet.cluster(promoted), sql.fleet.cluster(old))
     sql.fleet.serve(old)
+    return _with_standby(sql, promoted)
+
+
+def _decide(sql: Sql, replica: Instance, primary: Instance, step: Callable[[str], None]) -> Instance:
+    step("stopped")
+    decided = replace(primary, successor=replica.name)
+    sql.instances.put(decided)
+    step("decided")
+    return exchange(sql, decided, step)
+
+
+def _promote(sql: Sql, replica: Instance, step: Callable[[str], None]) -> Instance:
+    promoted = _as_primary(replica)
+    # Before it takes writes: it will never follow again.
+    sql.instances.put(promoted)
+    step("named")
+    _serve_as_primary(sql, promoted)
+    step("promoted")
     return promoted
+
+
+def _as_primary(replica: Instance) -> Instance:
+    return replica.has(
+        instanceType="CLOUD_SQL_INSTANCE",
+        masterInstanceName=None,
+        replicationCluster=None,
+        settings={name: value for name, value in replica.settings.items() if name != replication.ENABLED},
+    ).bumped()
+
+
+def _serve_as_primary(sql: Sql, promoted: Instance) -> None:
+    cluster = sql.fleet.cluster(promoted)
+    cluster.start()
+    standby.promote(cluster)
+    standby.delay(cluster, 0)
+    sql.fleet.serve(promoted)
+
+
+def _with_standby(sql: Sql, promoted: Instance) -> Instance:
+    return high_availability.add_standby(sql, promoted) if promoted.is_regional else promoted

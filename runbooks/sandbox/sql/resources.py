@@ -5,7 +5,7 @@ from runbooks.sandbox.sql import times
 from runbooks.sandbox.sql.call import Call
 from runbooks.sandbox.sql.fleet import dns_name
 from runbooks.sandbox.sql.records import Instance
-from runbooks.sandbox.sql.rules import version_of
+from runbooks.sandbox.sql.rules import newer, version_of
 from runbooks.sandbox.sql.service import Sql
 from runbooks.sandbox.store import Document
 
@@ -46,6 +46,8 @@ def new(sql: Sql, call: Call, wanted: Document) -> Instance:
         "serviceAccountEmailAddress": f"p-sandbox@{call.project}.invalid",
         **{field: wanted[field] for field in kept if field in wanted},
     }
+    if upgradable := newer(resource["databaseVersion"]):
+        resource["upgradableDatabaseVersions"] = upgradable
     if wanted.get("masterInstanceName"):
         resource["masterInstanceName"] = f"{call.project}:{wanted['masterInstanceName'].rpartition(':')[2]}"
     instance = Instance(call.project, name, resource, address, port)

@@ -38,18 +38,17 @@ def restore_backup(sql: Sql, call: Call) -> Document:
 
     def work(task: Task) -> None:
         task.checkpoint()
-        _overwrite(sql, instance, folder, call, task)
+        _overwrite(sql, sql.instances.get(call.project, call.instance), folder, call, task)
 
     return sql.operations.begin(call, "RESTORE_VOLUME", instance.name, work)
 
 
-def restore_alone(sql: Sql, instance: Instance, folder: Path) -> None:
-    """Make an instance's cluster out of a backup, without what came after it."""
+def restore_alone(sql: Sql, instance: Instance, folder: Path, *, uses_up: bool = False) -> None:
+    """Make an instance's cluster out of a backup, without what came after it; the backup may be used up by that."""
     nothing = sql.fleet.home(instance) / "no-archive"
     nothing.mkdir(parents=True, exist_ok=True)
     taken = engine.load(folder)
-    engine.verify(taken)
-    recovery.recover(taken, nothing, sql.fleet.cluster(instance), target=None)
+    recovery.recover(taken, nothing, sql.fleet.cluster(instance), target=None, uses_up=uses_up)
 
 
 def _backup(sql: Sql, call: Call) -> tuple[Path, str]:
@@ -73,6 +72,7 @@ def _overwrite(sql: Sql, instance: Instance, folder: Path, call: Call, task: Tas
     restored = replace(instance, node=instance.next_node(), standby=None, archive=instance.next_archive())
     try:
         restore_alone(sql, restored, folder)
+        task.step("restored")
     except BaseException:
         # The old data is still there, and goes on.
         sql.fleet.discard(restored, restored.node)
@@ -80,10 +80,11 @@ def _overwrite(sql: Sql, instance: Instance, folder: Path, call: Call, task: Tas
         sql.instances.put(instance)
         raise
     sql.instances.put(restored.has(state="MAINTENANCE"))
+    task.step("decided")
     for node in filter(None, (instance.node, instance.standby)):
         sql.fleet.discard(instance, node)
+    sql.fleet.serve(restored)
+    restored = sql.instances.change(restored, state="RUNNABLE")
     if restored.is_regional:
         restored = high_availability.add_standby(sql, restored)
-    sql.fleet.serve(restored)
     backups.automatic(sql, restored, call, task)
-    sql.instances.change(restored, state="RUNNABLE")

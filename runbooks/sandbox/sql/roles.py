@@ -11,6 +11,7 @@ IAM_ROLES = {
     "CLOUD_IAM_GROUP": "cloudsqliamgroup",
 }
 DEFAULT_USER = "postgres"
+DEFAULT_DATABASE = "postgres"
 
 
 def prepare(cluster: Cluster, password: str | None) -> None:
@@ -26,6 +27,10 @@ def prepare(cluster: Cluster, password: str | None) -> None:
         cluster.execute(f"CREATE ROLE {role} NOLOGIN")
     cluster.execute(f"CREATE ROLE {DEFAULT_USER} LOGIN CREATEROLE CREATEDB IN ROLE {SUPERUSER}")
     cluster.execute(f"ALTER DATABASE postgres OWNER TO {SUPERUSER}")
+    for database in ("template1", DEFAULT_DATABASE):
+        # What extensions keep from everybody, such as amcheck's functions: a customer has nobody above to ask.
+        granted = f"GRANT EXECUTE ON FUNCTIONS TO {SUPERUSER}"
+        cluster.execute(f"ALTER DEFAULT PRIVILEGES FOR ROLE {cluster.superuser} {granted}", database=database)
     if password:
         cluster.execute(f"ALTER ROLE {DEFAULT_USER} PASSWORD %s", password)
 

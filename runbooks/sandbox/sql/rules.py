@@ -71,6 +71,15 @@ def version_of(resource: Document) -> int:
     return VERSIONS[given]
 
 
+def newer(version: str) -> list[Document]:
+    """The versions that an instance of one can be upgraded to."""
+    return [
+        {"majorVersion": name, "name": name, "displayName": f"PostgreSQL {number}"}
+        for name, number in VERSIONS.items()
+        if number > VERSIONS[version]
+    ]
+
+
 def completed(settings: Document) -> Document:
     """Settings with Google's defaults for what was not said."""
     # Nobody says the edition: from PostgreSQL 16 on that is Enterprise Plus.

@@ -1,9 +1,10 @@
 """What the methods' handlers share."""
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from runbooks.sandbox.sql.faults import Faults
+from runbooks.sandbox.faults import Faults
 from runbooks.sandbox.sql.fleet import Fleet
 from runbooks.sandbox.sql.operations import Operations
 from runbooks.sandbox.sql.records import Instances
@@ -20,10 +21,18 @@ class Sql:
     operations: Operations
     instances: Instances
     fleet: Fleet
+    # What works by itself and ends first, such as the watcher.
+    at_stop: ExitStack = field(default_factory=ExitStack)
 
     def places(self) -> list[Document]:
         """Where each instance is: Google's API has no field for a port."""
         return [
-            {"project": one.project, "instance": one.name, "host": one.address, "port": one.port}
+            {
+                "project": one.project,
+                "instance": one.name,
+                "host": one.address,
+                "port": one.port,
+                "held": self.operations.held_at(one.project, one.name),
+            }
             for one in self.instances.all()
         ]

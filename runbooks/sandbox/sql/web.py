@@ -1,5 +1,6 @@
 """The API over HTTP: authentication, faults, and both versions' checks around each method's handler."""
 
+import asyncio
 import json
 import traceback
 from http import HTTPStatus
@@ -11,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from runbooks.sandbox.catalogue import read_fault
+from runbooks.sandbox.discovery import Discovery
 from runbooks.sandbox.errors import SandboxError
 from runbooks.sandbox.sql import errors, methods
 from runbooks.sandbox.sql.accidents import happen
 from runbooks.sandbox.sql.call import Call
-from runbooks.sandbox.sql.discovery import Discovery
-from runbooks.sandbox.sql.faults import Fault
 from runbooks.sandbox.sql.handlers import bound
 from runbooks.sandbox.sql.service import Sql
 from runbooks.sandbox.store import Document
@@ -33,7 +34,7 @@ class AdminApi:
         self._sql = sql
         self._faults = sql.faults
         self._handlers = bound(sql)
-        self._described = {prefix: Discovery.installed(version) for prefix, version in VERSIONS.items()}
+        self._described = {prefix: Discovery.installed(f"sqladmin.{version}") for prefix, version in VERSIONS.items()}
 
     def routes(self) -> list[Route]:
         """Its addresses, and the sandbox's own for faults."""
@@ -66,21 +67,23 @@ class AdminApi:
         status = self._faults.status(method.name)
         if status is not None:
             raise errors.by_status(status)
+        if not method.begins_operation and (seconds := self._faults.seconds(method.name)):
+            await asyncio.sleep(seconds)
         handler = self._handlers.get(method.name)
         if handler is None:
             raise errors.not_implemented(method.name)
         body = _body(await request.body())
         query = dict(request.query_params)
         described = self._described[prefix]
-        where = prefix.removeprefix("/") + method.path
+        described_as = f"sql.{method.name}"
         if described:
-            faults = described.request_faults(method.verb, where, query, body)
+            faults = described.request_faults(described_as, query, body)
             if faults:
                 raise errors.ApiError(HTTPStatus.BAD_REQUEST, "badRequest", "; ".join(faults))
         base = f"http://{request.url.netloc}{prefix.removesuffix('/')}"
         answer = await run_in_threadpool(handler, Call(method.name, path, query, body or {}, USER, base))
         if described:
-            faults = described.response_faults(method.verb, where, answer)
+            faults = described.answer_faults(described_as, answer)
             if faults:
                 message = f"an answer of {method.name} is not in Google's shape: {'; '.join(faults)}"
                 raise SandboxError(message)
@@ -105,7 +108,7 @@ class AdminApi:
             self._faults.clear()
         elif request.method == "POST":
             try:
-                fault = Fault.parse(str((_body(await request.body()) or {}).get("fault", "")))
+                fault = read_fault(str((_body(await request.body()) or {}).get("fault", "")))
             except (SandboxError, errors.ApiError) as error:
                 return JSONResponse({"error": str(error)}, HTTPStatus.BAD_REQUEST)
             self._faults.add(fault)

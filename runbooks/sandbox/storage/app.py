@@ -1,5 +1,6 @@
 """The XML API over HTTP: which request is which operation, and what is refused by name."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,10 +13,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import request_response
 
+from runbooks.sandbox.faults import Faults
 from runbooks.sandbox.storage import documents
 from runbooks.sandbox.storage.conditions import GENERATIONS, HTTP, OF_COPY
-from runbooks.sandbox.storage.errors import Code, StorageError
-from runbooks.sandbox.storage.faults import Faults
+from runbooks.sandbox.storage.errors import Code, StorageError, by_status
+from runbooks.sandbox.storage.methods import NAMES
 from runbooks.sandbox.storage.names import split
 from runbooks.sandbox.storage.service import META, XML, Service
 from runbooks.sandbox.storage.store import Store
@@ -58,23 +60,28 @@ class Operation:
                 raise StorageError(Code.NOT_IMPLEMENTED, f"the header {header}")
 
 
-def app(folder: Path) -> Starlette:
-    """The façade over a folder.
+def app(folder: Path, faults: Faults | None = None) -> Starlette:
+    """The façade over a folder. `state.store.create_bucket` makes buckets.
 
-    `state.store.create_bucket` makes buckets; `state.faults.fail_next` lets requests fail.
+    Args:
+        folder: where everything is kept.
+        faults: those in force.
 
     Raises:
         SandboxError: another process has the folder open.
     """
     store = Store(folder)
-    faults = Faults()
+    injected = faults or Faults([])
     operations = _operations(Service(store))
 
     async def serve(request: Request) -> Response:
         try:
-            if fault := faults.take(request.method):
-                raise fault
-            operation, bucket, name = _find(operations, request)
+            method, operation, bucket, name = _find(operations, request)
+            status = injected.status(method)
+            if status is not None:
+                raise by_status(status)
+            if seconds := injected.seconds(method):
+                await asyncio.sleep(seconds)
             operation.check(request)
             return await operation.run(request, bucket, name)
         except StorageError as error:
@@ -93,7 +100,7 @@ def app(folder: Path) -> Starlette:
     application = Starlette(lifespan=lifespan)
     # No route: a route's pattern does not fit every name.
     application.router.default = request_response(serve)
-    application.state.store, application.state.faults = store, faults
+    application.state.store = store
     return application
 
 
@@ -119,7 +126,7 @@ def _operations(service: Service) -> dict[tuple[str, str], Operation]:
     }
 
 
-def _find(operations: dict[tuple[str, str], Operation], request: Request) -> tuple[Operation, str, str]:
+def _find(operations: dict[tuple[str, str], Operation], request: Request) -> tuple[str, Operation, str, str]:
     # As it was sent: decoded already, names that are not UTF-8 could not be told from others.
     path = request.scope["raw_path"].decode("latin-1").removeprefix(quote(request.scope.get("root_path", "")))
     bucket, name = split(path)
@@ -136,7 +143,7 @@ def _find(operations: dict[tuple[str, str], Operation], request: Request) -> tup
     operation = operations.get((request.method, kind))
     if not operation:
         raise StorageError(Code.NOT_IMPLEMENTED, f"{request.method} on {kind}")
-    return operation, bucket, name
+    return f"storage.{NAMES[request.method, kind]}", operation, bucket, name
 
 
 def _refuse(error: StorageError) -> Response:

@@ -52,3 +52,13 @@ class StorageError(SandboxError):
         if self.status in {429, 503}:
             self.headers["retry-after"] = str(RETRY_AFTER_SECONDS)
         super().__init__(f"{self.code}: {self.message} {detail}".rstrip())
+
+
+def by_status(status: int) -> StorageError:
+    """The usual error of a status, for faults."""
+    usual = {404: Code.NO_SUCH_KEY}
+    code = usual.get(status) or next((one for one in Code if one.value[1] == status), Code.INTERNAL_ERROR)
+    error = StorageError(code, "injected")
+    # Not every status has a name here.
+    error.status = status
+    return error

@@ -149,7 +149,8 @@ class Service:
         """POST the list of the parts."""
         parts = documents.read_parts(await body.read(request))
         entry: Entry = await run_sync(self._uploads.complete, _read_upload(request, bucket, name), parts)
-        location = f"{request.url.scheme}://{request.url.netloc}/{bucket}/{quote(name)}"
+        root = f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+        location = f"{root}/{bucket}/{quote(name)}"
         headers = {"x-goog-generation": str(entry.generation), "x-goog-metageneration": "1"}
         return _xml(documents.completed(location, bucket, entry), headers)
 

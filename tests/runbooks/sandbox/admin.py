@@ -12,7 +12,8 @@ import psycopg2
 import uvicorn
 
 from runbooks.sandbox import serving
-from runbooks.sandbox.sql.faults import Fault, Faults
+from runbooks.sandbox.catalogue import read_fault
+from runbooks.sandbox.faults import Faults
 from runbooks.sandbox.sql.web import AdminApi, application
 from tests.waiting import wait_until
 
@@ -65,6 +66,16 @@ class Admin:
     def insert(self, name: str, settings: dict[str, Any] | None = None, **fields: Any) -> None:
         body = {"name": name, "databaseVersion": "POSTGRES_18", "settings": settings or ENTERPRISE, **fields}
         self.well(self.http.post("instances", json=body))
+        self.wait_backed_up(name)
+
+    def wait_backed_up(self, name: str) -> None:
+        """Wait for the backup that follows an operation, from whose end on moments can be recovered to."""
+
+        def is_over() -> bool:
+            runs = self.http.get(f"instances/{name}/backupRuns").json()["items"]
+            return not {run["status"] for run in runs} & {"ENQUEUED", "RUNNING"}
+
+        wait_until(is_over)
 
     def get(self, name: str) -> dict[str, Any]:
         answer = self.http.get(f"instances/{name}")
@@ -125,7 +136,7 @@ class Admin:
 @contextmanager
 def sandbox(folder: Path, *faults: str) -> Iterator[Admin]:
     """A sandbox on a state folder, over real HTTP."""
-    held = Faults([Fault.parse(text) for text in faults])
+    held = Faults([read_fault(text) for text in faults])
     with serving.listen(0) as listener, serving.cloud_sql(folder, held) as sql:
         app = application(AdminApi(sql))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))

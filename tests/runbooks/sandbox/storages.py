@@ -15,6 +15,8 @@ import uvicorn
 from obstore.store import GCSStore
 from starlette.applications import Starlette
 
+from runbooks.sandbox.catalogue import read_fault
+from runbooks.sandbox.faults import Faults
 from runbooks.sandbox.storage import app, write_service_account
 from tests.waiting import wait_until
 
@@ -65,6 +67,10 @@ class LocalStorage(Storage):
     """One in a thread of this process."""
 
     application: Starlette
+    faults: Faults
+
+    def fault(self, text: str) -> None:
+        self.faults.add(read_fault(text))
 
     def open_files(self) -> list[str]:
         """What this process holds open of the folder's bytes, deleted files too."""
@@ -78,7 +84,8 @@ class LocalStorage(Storage):
 @contextmanager
 def serving(folder: Path) -> Iterator[LocalStorage]:
     """A façade in this process."""
-    application = app(folder / "storage")
+    faults = Faults([])
+    application = app(folder / "storage", faults)
     server = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -86,7 +93,7 @@ def serving(folder: Path) -> Iterator[LocalStorage]:
         wait_until(lambda: server.started or not thread.is_alive())
         (listening,) = server.servers[0].sockets
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        yield LocalStorage(url, folder / "storage", folder, application)
+        yield LocalStorage(url, folder / "storage", folder, application, faults)
     finally:
         server.should_exit = True
         thread.join()

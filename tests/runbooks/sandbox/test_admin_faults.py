@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
+from runbooks.sandbox.catalogue import read_fault
 from runbooks.sandbox.errors import SandboxError
-from runbooks.sandbox.sql.faults import Fault, Faults
+from runbooks.sandbox.faults import Fault, Faults
 from tests.runbooks.sandbox.admin import ENTERPRISE, MARKS, PASSWORD, PLAIN, Admin, code, reason, sandbox
 from tests.running import ROOT, clean_environment
 from tests.waiting import wait_until
@@ -29,11 +31,48 @@ def test_a_fault_is_read_as_it_is_written(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "x:", "x:200", "x:999", "x:slow", "x:slow=fast", "x:503=1", "x:errorx", "a.b.c:503"]
+    "text", ["", "x", "x:", "x:200", "x:999", "x:slow", "x:slow=fast", "x:503=1", "x:errorx", "a..b:503"]
 )
 def test_what_is_no_fault_is_refused_with_what_one_is(text: str) -> None:
     with pytest.raises(SandboxError, match="write NAME:503x3"):
         Fault.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("instances.gett:503", "is it instances.get?"),
+        (
+            "secretmanager.secret:503",
+            "no method, resource or service secretmanager.secret; is it secretmanager.secrets",
+        ),
+        ("zebra:503", "README.md lists them"),
+        ("instances.get:error", "begins none; write instances.get:503"),
+        ("run.jobs:error", "begins none; write run.jobs:503"),
+        ("users.insert:corrupt", "only what backupRuns.insert or Backups.CreateBackup leaves"),
+    ],
+)
+def test_a_fault_that_could_never_happen_is_refused(text: str, why: str) -> None:
+    with pytest.raises(SandboxError, match=re.escape(why)):
+        read_fault(text)
+
+
+def test_a_fault_is_about_a_method_a_resource_a_service_or_all() -> None:
+    secret, regional = "secretmanager.projects.secrets.get", "secretmanager.projects.locations.secrets.get"
+    asked = [secret, regional, "run.projects.locations.jobs.run", "projects.instances.getLatestRecoveryTime"]
+    for text, concerned in (
+        ("*:503", asked),
+        ("secretmanager:503", asked[:2]),
+        ("secretmanager.secrets:503", asked[:2]),
+        ("secretmanager.secrets.get:503", asked[:2]),
+        ("secretmanager.projects.secrets:503", asked[:1]),
+        ("run.jobs.run:503", asked[2:3]),
+        ("instances:503", asked[3:]),
+        ("operations:503", []),
+        ("operations:slow=1", []),
+    ):
+        fault = read_fault(text)
+        assert [method for method in asked if fault.concerns(method)] == concerned, text
 
 
 def test_a_fault_ends_after_its_count_and_concerns_its_methods_only() -> None:
@@ -51,7 +90,9 @@ def test_faults_over_http(tmp_path: Path) -> None:
         for text, expected in (("409", "operationInProgress"), ("412", "staleData"), ("429", "rateLimitExceeded")):
             admin.fault(f"instances.list:{text}x1")
             assert reason(admin.http.get("instances")) == (int(text), expected)
-        assert admin.control.post("faults", json={"fault": "nonsense"}).status_code == 400
+        for wrong in ("nonsense", "instances.lst:503"):
+            refused = admin.control.post("faults", json={"fault": wrong})
+            assert (refused.status_code, wrong in refused.json()["error"]) == (400, True)
         admin.fault("instances.insert:error=NO_ROOMx1")
         failed = admin.done(admin.http.post("instances", json={"name": "one", "settings": PLAIN}))
         assert code(failed) == "NO_ROOM"

@@ -1,14 +1,15 @@
 """What the sandbox says it does is what it does, by Google's own description."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from runbooks.sandbox.sql import table
-from runbooks.sandbox.sql.discovery import Discovery, unnamed
+from runbooks.sandbox import sql, table
+from runbooks.sandbox.discovery import Discovery
 from runbooks.sandbox.sql.handlers import HANDLERS
-from runbooks.sandbox.sql.methods import METHODS, PARTIAL
+from runbooks.sandbox.sql.methods import METHODS, PARTIAL, WITHOUT_OPERATION
 from runbooks.sandbox.sql.web import VERSIONS
 from tests.runbooks.sandbox.admin import HEADERS, Admin, reason, sandbox
 
@@ -21,10 +22,24 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admin]:
 
 @pytest.mark.parametrize("prefix", VERSIONS)
 def test_every_method_of_googles_document_is_there_at_its_path_and_no_other(prefix: str) -> None:
-    described = Discovery.installed(VERSIONS[prefix])
+    described = Discovery.installed(f"sqladmin.{VERSIONS[prefix]}")
     assert described
-    google = {(verb, "/" + unnamed(path)) for verb, path in described.paths}
-    assert {(one.verb, prefix + unnamed(one.path)) for one in METHODS} == google
+    google = {
+        (name.lower(), one["httpMethod"], "/" + unnamed(one["flatPath"])) for name, one in described.methods.items()
+    }
+    assert {(f"sql.{one.name}".lower(), one.verb, prefix + unnamed(one.path)) for one in METHODS} == google
+
+
+def test_which_methods_begin_an_operation_is_as_google_says() -> None:
+    described = Discovery.installed("sqladmin.v1")
+    assert described
+    with_operation = {"Operation", "SslCertsInsertResponse"}
+    changing = [one for one in METHODS if one.verb != "GET"]
+    at_once = [
+        one for one in changing if described.methods[f"sql.{one.name}"]["response"]["$ref"] not in with_operation
+    ]
+    assert {one.name for one in at_once} == WITHOUT_OPERATION
+    assert not [one for one in at_once if one.begins_operation]
 
 
 def test_what_answers_is_a_method() -> None:
@@ -34,7 +49,7 @@ def test_what_answers_is_a_method() -> None:
 
 def test_the_readme_says_what_the_code_does() -> None:
     text = table.README.read_text()
-    assert text == table.renewed(text), "python -m runbooks.sandbox.sql.table"
+    assert text == table.renewed(text), "python -m runbooks.sandbox.table"
 
 
 @pytest.mark.parametrize("prefix", VERSIONS)
@@ -71,16 +86,32 @@ def test_what_is_not_in_googles_document_is_refused_by_name(admin: Admin) -> Non
 
 
 def test_an_answer_in_another_shape_would_be_seen() -> None:
-    described = Discovery.installed("v1")
+    described = Discovery.installed("sqladmin.v1")
     assert described
-    path = "v1/projects/{p}/instances/{i}"
-    assert described.response_faults("GET", path, {"name": "x", "settings": {"settingsVersion": "1"}}) == []
-    for wrong in ({"nmae": "x"}, {"settings": {"settingsVersion": 1}}, {"state": "GOOD"}, {"settings": None}, []):
-        assert described.response_faults("GET", path, wrong), wrong
+    right = {"name": "x", "createTime": "2026-01-02T03:04:05.678Z", "settings": {"settingsVersion": "1"}}
+    assert described.answer_faults("sql.instances.get", right) == []
+    for wrong in (
+        {"nmae": "x"},
+        {"settings": {"settingsVersion": 1}},
+        {"settings": {"settingsVersion": "one"}},
+        {"createTime": "yesterday"},
+        {"state": "GOOD"},
+        {"settings": None},
+        [],
+    ):
+        assert described.answer_faults("sql.instances.get", wrong), wrong
+    # In a request, as Google reads it: more than it writes itself.
+    lenient = {"settings": {"settingsVersion": 1, "tier": None}}
+    assert described.request_faults("sql.instances.patch", {}, lenient) == []
+
+
+def unnamed(path: str) -> str:
+    """A path whose parameters have no names, to compare."""
+    return re.sub(r"\{\w+\}", "{}", path)
 
 
 def test_it_never_names_a_real_address(admin: Admin) -> None:
     listed = admin.http.get("instances", headers=HEADERS)
     assert "googleapis" not in listed.text
-    rooms = Path(table.__file__).parent
+    rooms = Path(sql.__file__).parent
     assert not [path for path in rooms.glob("*.py") if "googleapis.com" in path.read_text()]

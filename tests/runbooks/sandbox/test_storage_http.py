@@ -8,6 +8,8 @@ from xml.etree import ElementTree as ET
 import httpx
 import pytest
 
+from runbooks.sandbox.storage.methods import METHODS, NAMES
+from tests.runbooks.sandbox.services.google_services import methods
 from tests.runbooks.sandbox.storages import LocalStorage, serving
 
 LIST = "{http://doc.s3.amazonaws.com/2006-03-01}"
@@ -253,8 +255,13 @@ def test_the_life_of_a_bucket(storage: LocalStorage, http: httpx.Client) -> None
         refused(httpx.put(f"{storage.url}/{name}"), 400, "InvalidBucketName")
 
 
+def test_each_request_has_a_name_of_googles() -> None:
+    assert set(NAMES.values()) == {name for name, how in METHODS.items() if how != "absent"}
+    assert {name for name in METHODS if not name.startswith("uploads.")} <= set(methods("storage.v1"))
+
+
 def test_an_injected_failure_says_when_to_come_back(storage: LocalStorage, http: httpx.Client) -> None:
-    storage.application.state.faults.fail_next("PUT", 503)
+    storage.fault("storage.objects.insert:503x1")
     failed = http.put("/a", content=b"x" * 3_000_000)
     assert refused(failed, 503, "ServiceUnavailable") == "injected"
     assert failed.headers["retry-after"] == "1"

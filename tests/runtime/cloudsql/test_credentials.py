@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from google.auth.credentials import Credentials
 from google.auth.exceptions import RefreshError, TransportError
 from google.oauth2.credentials import Credentials as Token
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from runtime.cloudsql import transport
 from runtime.cloudsql.client import ANONYMOUS, CloudSqlAdmin, credentials_for
 from runtime.cloudsql.errors import CloudSqlError, CredentialsRefusedError
 from runtime.errors import ConfigurationError
@@ -42,6 +44,9 @@ def test_the_token_is_sent_and_is_in_no_log_and_no_message(
     monkeypatch.setattr(logging.getLogger("google"), "handlers", [caplog.handler])
     caplog.set_level(logging.DEBUG, logger="google")
     caplog.set_level(logging.DEBUG)
+    # As nobody has configured it: an earlier test's API logs errors only.
+    everything = structlog.make_filtering_bound_logger(logging.DEBUG)
+    monkeypatch.setattr(transport, "log", structlog.wrap_logger(None, wrapper_class=everything))
     api.says(
         refused(503, "backendError", f"Bearer {TOKEN}"),
         Answer(instead="drop"),

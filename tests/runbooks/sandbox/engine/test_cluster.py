@@ -4,11 +4,13 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from runbooks.sandbox.engine import programs
 from runbooks.sandbox.engine.cluster import Cluster
 from runbooks.sandbox.engine.errors import EngineError, InvalidFlagsError
+from runbooks.sandbox.sql import roles
 from tests.runbooks.sandbox.engine.clusters import PASSWORD, VERSIONS, Clusters, add, facts
 
 
@@ -111,7 +113,26 @@ def test_no_secret_is_on_a_command_line_and_the_parents_permissions_stay(cluster
     assert any(str(cluster.data).encode() in line for line in lines)
     assert not any(PASSWORD.encode() in line for line in lines)
     assert tmp_path.stat().st_mode == mode
-    assert sorted(path.name for path in cluster.folder.iterdir()) == ["archive", "data", "log", "passfile"]
+    made = {path.name for path in cluster.folder.iterdir()}
+    assert made == {"archive", "data", "extensions", "log", "passfile"}
+
+
+def test_the_customer_who_is_no_superuser_makes_and_uses_extensions(clusters: Clusters) -> None:
+    cluster = clusters.running("extensions")
+    roles.prepare(cluster, PASSWORD)
+    connection = psycopg2.connect(
+        host="127.0.0.1", port=cluster.port, user="postgres", password=PASSWORD, dbname="postgres"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE EXTENSION amcheck; CREATE EXTENSION pg_stat_statements")
+        cursor.execute("CREATE TABLE checked (id int PRIMARY KEY)")
+        cursor.execute("SELECT bt_index_check('checked_pkey'), (SELECT count(*) FROM verify_heapam('checked'))")
+        assert cursor.fetchone() == ("", 0)
+        cursor.execute("SELECT count(*) > 0 FROM pg_stat_statements")
+        assert cursor.fetchone() == (True,)
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'nothing'")
+    connection.close()
 
 
 def _readable(path: Path) -> bool:

@@ -129,6 +129,21 @@ def test_a_backup_under_load_recovers_to_a_moment_between_two_commits_and_to_the
             backups.load(refused)
 
 
+def test_out_of_a_damaged_backup_no_cluster_is_made(clusters: Clusters, history: History) -> None:
+    shutil.copytree(history.backup.folder, clusters.folder / "damaged")
+    damaged = backups.load(clusters.folder / "damaged")
+    heap = damaged.data / history.source.execute("SELECT pg_relation_filepath('pg_class')")[0][0]
+    whole = heap.read_bytes()
+    heap.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    into = clusters.new("into")
+    # The server itself starts on it, and would serve what is wrong.
+    for target in (None, history.moments[1]):
+        with pytest.raises(BackupCorruptedError, match="checksum mismatch"):
+            recover(damaged, history.archive, into, target=target)
+        assert not into.exists
+        assert not into.is_running
+
+
 def test_a_recovered_cluster_has_a_timeline_an_archive_and_backups_of_its_own(
     clusters: Clusters, history: History
 ) -> None:

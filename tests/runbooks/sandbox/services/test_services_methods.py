@@ -1,16 +1,20 @@
 """What each service says that it does, against Google's description; what it does not do is answered 501 by name."""
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from google.cloud.monitoring_v3.services.metric_service.transports import grpc as grpc_transport
 
 from runbooks.sandbox.services import memorystore, monitoring, run, scheduler, secret_manager
+from runbooks.sandbox.services.calls import Call
 from runbooks.sandbox.services.issuer import Issuer
+from runbooks.sandbox.services.rest import Rest
 from runbooks.sandbox.store import Store
 from tests.runbooks.sandbox.services.google_services import LOCATION, methods, serving
 
@@ -93,6 +97,57 @@ def test_a_body_that_is_no_object_is_refused(urls: dict[str, str], body: str) ->
 def test_a_field_of_another_type_or_name_is_refused(urls: dict[str, str], name: str, path: str, body: object) -> None:
     answer = httpx.post(f"{urls[name]}/{name.partition('.')[2]}/{LOCATION}/{path}", json=body, headers=TOKEN)
     assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
+
+
+def test_what_is_not_in_googles_document_is_refused_in_its_words(urls: dict[str, str]) -> None:
+    with httpx.Client(headers=TOKEN) as client:
+        for name, path, body, problem in (
+            ("run.v2", "jobs?jobId=x&dry=1", {}, 'Unknown name "dry"'),
+            ("run.v2", "jobs?jobId=x&validateOnly=yes", {}, "Invalid value at 'validateOnly'"),
+            ("run.v2", "jobs?jobId=x", {"template": {"tasks": 1}}, "Unknown name \"tasks\" at 'template'"),
+            ("run.v2", "jobs?jobId=x", {"launchStage": "NEVER"}, "Invalid value at 'launchStage', \"NEVER\""),
+            ("cloudscheduler.v1", "jobs", {"attemptDeadline": "soon"}, "Invalid value at 'attemptDeadline'"),
+        ):
+            answer = client.post(f"{urls[name]}/{name.partition('.')[2]}/{LOCATION}/{path}", json=body)
+            assert answer.status_code == 400
+            assert problem in answer.json()["error"]["message"]
+        answer = client.post(f"{urls['run.v2']}/v2/{LOCATION}/jobs?jobId=x", json={"labels": None, "template": None})
+        assert "job.template.template" in answer.json()["error"]["message"]
+
+
+def test_an_answer_in_another_shape_or_a_defect_is_an_internal_error() -> None:
+    empty = {"@type": "type.googleapis.com/google.protobuf.Empty"}
+    job = {"@type": "type.googleapis.com/google.cloud.run.v2.Job", "name": "x"}
+    right = {"name": "x", "done": True, "metadata": empty, "response": job}
+    wrong: list[tuple[Any, str]] = [
+        ({"nmae": "x"}, 'Unknown name "nmae"'),
+        ({"name": 1}, "'name' (type string )"),
+        ({"error": {"code": "1"}}, "'error.code' (type integer int32)"),
+        ({"response": {**job, "nmae": "x"}}, "Unknown name \"nmae\" at 'response'"),
+        ({"metadata": {**job, "generation": 1}}, "'metadata.generation' (type string int64)"),
+        ({"response": {**job, "createTime": "2026-01-01T00:00:00+00:00"}}, "(type string google-datetime)"),
+        ({"response": {**job, "launchStage": "NEVER"}}, "'response.launchStage', \"NEVER\""),
+        ({"response": None}, "'response' (type object )"),
+        (None, "'body' (type object )"),
+        (ValueError("a defect"), "ValueError: a defect"),
+        (OSError("a full disk"), "OSError: a full disk"),
+    ]
+    answers = [right, *(answer for answer, _ in wrong)]
+
+    def get(_call: Call) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    rest = Rest("run", "v2", {"projects.locations.operations.get": get}, lock=threading.RLock())
+    with serving(rest.app()) as url, httpx.Client(headers=TOKEN) as client:
+        assert client.get(f"{url}/v2/{LOCATION}/operations/x").json() == right
+        for _, problem in wrong:
+            refused = client.get(f"{url}/v2/{LOCATION}/operations/x")
+            error = refused.json()["error"]
+            assert (refused.status_code, error["status"]) == (500, "INTERNAL")
+            assert problem in error["message"]
 
 
 def metric_service_descriptor() -> set[str]:
