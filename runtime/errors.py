@@ -11,3 +11,9 @@ class ConfigurationError(HoldfastError):
 
 class PreflightError(HoldfastError):
     """A check before a migration failed; nothing was changed."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's message, which is enough for a person."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

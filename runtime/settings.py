@@ -21,6 +21,8 @@ JOBS_ROLE = "holdfast_jobs"
 READONLY_ROLE = "holdfast_readonly"
 GROUP_ROLES = (APP_ROLE, JOBS_ROLE, READONLY_ROLE)
 MOST_WORKERS = 64
+# Of a Cloud SQL instance: PROJECT:REGION:INSTANCE; an old project has a domain before it.
+CONNECTION_NAME = r"^[^:\s]+(:[^:\s]+)?:[^:\s]+:[^:\s]+$"
 
 
 def _postgres_url(value: SecretStr) -> SecretStr:
@@ -106,6 +108,16 @@ def _once(providers: tuple[OidcProvider, ...]) -> tuple[OidcProvider, ...]:
     return providers
 
 
+def _minimums(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    if not all(name and count.isascii() and count.isdigit() for name, _, count in pairs):
+        message = "write TABLE=ROWS,… with whole numbers"
+        raise ValueError(message)
+    return {name: int(count) for name, _, count in pairs}
+
+
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 OidcProviders = Annotated[tuple[OidcProvider, ...], NoDecode, BeforeValidator(_json), AfterValidator(_once)]
 
@@ -126,7 +138,7 @@ class Settings(BaseSettings):
 
     # Where the database is: one of DATABASE_URL, GCP_SQL_INSTANCE, DB_HOST.
     database_url: PostgresUrl | None = None
-    gcp_sql_instance: str | None = Field(default=None, pattern=r"^[^:\s]+(:[^:\s]+)?:[^:\s]+:[^:\s]+$")
+    gcp_sql_instance: str | None = Field(default=None, pattern=CONNECTION_NAME)
     # Of the Cloud SQL Admin API, if it is not Google's.
     cloud_sql_admin_endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
     db_host: str | None = None
@@ -143,6 +155,15 @@ class Settings(BaseSettings):
     db_pool_max: int = Field(default=30, ge=1)
     db_pool_timeout: float = Field(default=30, gt=0, le=300)
     db_pool_recycle: float = Field(default=3600, gt=0)
+
+    # Whose newest backup is verified, if it is not GCP_SQL_INSTANCE's; and what is then expected of it.
+    verify_sql_instance: str | None = Field(default=None, pattern=CONNECTION_NAME)
+    verify_stale_hours: float = Field(default=28, gt=0)
+    verify_rto_seconds: float = Field(default=3600, gt=0)
+    verify_volume_drift: float = Field(default=0.1, ge=0, lt=1)
+    verify_minimum_rows: Annotated[Mapping[str, int], NoDecode, BeforeValidator(_minimums)] = Field(
+        default_factory=dict
+    )
 
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
     archive_url: Annotated[str, AfterValidator(_archive_url)] | None = None
@@ -210,6 +231,20 @@ class Settings(BaseSettings):
         """The address with another user's credentials where one is given for the duty."""
         given = self.migration_database_url if duty == "migration" else self.jobs_database_url
         return make_url(given.get_secret_value()).set(drivername="postgresql") if given else self.url
+
+    @property
+    def verified_instance(self) -> tuple[str, str]:
+        """Project and name of the instance whose backups are verified.
+
+        Raises:
+            ConfigurationError: no setting names it.
+        """
+        named = self.verify_sql_instance or self.gcp_sql_instance
+        if named is None:
+            message = "VERIFY_SQL_INSTANCE: not set, and neither is GCP_SQL_INSTANCE; write PROJECT:REGION:INSTANCE"
+            raise ConfigurationError(message)
+        project, _region, name = named.rsplit(":", 2)
+        return project, name
 
     @property
     def uses_iam_authentication(self) -> bool:

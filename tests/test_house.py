@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = ("infra", "runtime", "migrations", "runbooks", "policies", "tests")
 LOCKS = ("runtime", "checkout")
-SCREEN = 40
+SCREEN = 64
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError
 
 from runbooks.demo.errors import DemoError
-from runbooks.local.errors import first_line
 from runtime.db.engine import make_engine
+from runtime.errors import first_line
 from runtime.platform.keys import IssuedKey, create_key, revoke_key
 from runtime.platform.scopes import Scope
 from runtime.settings import ApiSettings

@@ -15,11 +15,12 @@ from runbooks.local import display
 from runbooks.local.background import into_background
 from runbooks.local.doctor import examine
 from runbooks.local.environment import forget_libpq_variables
-from runbooks.local.errors import LocalPlatformError, first_line
+from runbooks.local.errors import LocalPlatformError
 from runbooks.local.folder import StateFolder
 from runbooks.local.status import status as look
 from runbooks.local.stop import stop
 from runbooks.local.supervisor import Addresses, Options, supervise
+from runtime.errors import first_line
 
 State = Annotated[Path, typer.Option("--state", help="The folder that holds everything; nothing outside is touched.")]
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON on standard output.")]

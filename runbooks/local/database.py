@@ -11,7 +11,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812  # it is 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from runbooks.local.errors import LocalPlatformError, first_line
+from runbooks.local.errors import LocalPlatformError
+from runtime.errors import first_line
 
 DATABASE = "holdfast"
 API_LOGIN = "holdfast_api"

@@ -11,11 +11,11 @@ from sqlalchemy import make_url
 
 from runbooks.local import database, valkey
 from runbooks.local.api import readiness
-from runbooks.local.errors import first_line
 from runbooks.local.folder import StateFolder
 from runbooks.local.leftovers import find_leftovers
 from runbooks.local.lock import holder
 from runbooks.local.record import Program, read_record
+from runtime.errors import first_line
 
 CONNECT_SECONDS = 5.0
 

@@ -7,9 +7,10 @@ from urllib.parse import quote
 import redis
 
 from runbooks.local.child import Child
-from runbooks.local.errors import LocalPlatformError, first_line
+from runbooks.local.errors import LocalPlatformError
 from runbooks.local.files import write_private
 from runbooks.local.ports import HOST
+from runtime.errors import first_line
 
 MEMORY = "64mb"
 CONNECT_SECONDS = 5.0

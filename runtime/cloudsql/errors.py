@@ -186,9 +186,16 @@ def _kind(status: int, reason: str) -> tuple[type[CloudSqlError], bool]:
 def _reason(detail: Mapping[str, Any]) -> tuple[str, str]:
     errors = detail.get("errors")
     first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], Mapping) else {}
-    reason = first.get("reason") or detail.get("status") or ""
+    reason = first.get("reason") or _newer_reason(detail) or detail.get("status") or ""
     message = detail.get("message") or first.get("message") or ""
     return str(reason), one_line(str(message))
+
+
+def _newer_reason(detail: Mapping[str, Any]) -> object:
+    # google.rpc.ErrorInfo, which some services send alone.
+    details = detail.get("details")
+    entries = details if isinstance(details, list) else []
+    return next((entry["reason"] for entry in entries if isinstance(entry, Mapping) and entry.get("reason")), "")
 
 
 def one_line(text: str) -> str:

@@ -16,7 +16,11 @@ CONNECT_SECONDS = 10
 
 def make_engine(settings: Settings, *, application_name: str, duty: Literal["migration", "jobs"]) -> Engine:
     """An engine for one command, with the user that the duty has where one is set."""
-    url = settings.url_for(duty)
+    return engine_with(settings, settings.url_for(duty), application_name=application_name)
+
+
+def engine_with(settings: Settings, url: URL, *, application_name: str) -> Engine:
+    """An engine for one command at an address, with an access token where the settings say so."""
     engine = engine_at(url, application_name=application_name)
     # A duty's own URL may bring a password.
     if settings.uses_iam_authentication and url.password is None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from runtime.db import revisions, roles
 from runtime.db.engine import make_engine
 from runtime.db.locks import alone
-from runtime.errors import PreflightError
+from runtime.errors import PreflightError, first_line
 from runtime.platform import audit
 from runtime.settings import Settings
 
@@ -49,7 +49,7 @@ def migrate(settings: Settings) -> Migration:
             connection.execute(text("RESET ROLE"))
             connection.commit()
     except DBAPIError as error:
-        message = f"the migration stopped: {first_line(error)}; what had finished is kept, run it again"
+        message = f"the migration stopped: {first_line(error.orig or error)}; what had finished is kept, run it again"
         raise PreflightError(message) from error
     finally:
         engine.dispose()
@@ -100,11 +100,6 @@ def current_revision(connection: Connection) -> str | None:
     return str(found[0]) if found else None
 
 
-def first_line(error: DBAPIError) -> str:
-    """The server's own words, without the statement."""
-    return str(error.orig).strip().splitlines()[0]
-
-
 def _connect(engine: Engine) -> Connection:
     try:
         connection = engine.connect()
@@ -112,7 +107,7 @@ def _connect(engine: Engine) -> Connection:
     except DBAPIError as error:
         url = engine.url
         where = f"{url.host or url.query.get('host')}:{url.port or 5432} as {url.username}"
-        message = f"cannot connect to {where}: {first_line(error)}"
+        message = f"cannot connect to {where}: {first_line(error.orig or error)}"
         raise PreflightError(message) from None
     connection.rollback()
     return connection

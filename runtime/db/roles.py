@@ -41,6 +41,9 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
     "audit_log": {APP_ROLE: "INSERT", JOBS_ROLE: "SELECT, INSERT", READONLY_ROLE: "SELECT"},
     # Whoever changes rows that are cached may have to shut the cache.
     "cache_trust": {APP_ROLE: "SELECT, UPDATE", JOBS_ROLE: "SELECT, UPDATE", READONLY_ROLE: "SELECT"},
+    # A minute's marker replaces one that is too old to be of use.
+    "recovery_markers": {JOBS_ROLE: "SELECT, INSERT, DELETE", READONLY_ROLE: "SELECT"},
+    "backup_verifications": {JOBS_ROLE: "SELECT, INSERT", READONLY_ROLE: "SELECT"},
     "alembic_version": {APP_ROLE: "SELECT", JOBS_ROLE: "SELECT", READONLY_ROLE: "SELECT"},
 }
 FUNCTION_GRANTS: Mapping[str, Sequence[str]] = {

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from runtime.db.base import Base, Moment, Now, Subject, UuidKey
+from runtime.db.base import Base, Moment, Now, Subject, UuidKey, one_of
 
 
 class Principal(Base):
@@ -109,4 +109,39 @@ class AuditEntry(Base):
     __table_args__ = (
         Index("idx_audit_log_at", "at"),
         Index("idx_audit_log_object", "object_type", "object_id"),
+    )
+
+
+class RecoveryMarker(Base):
+    """A mark of a minute. After a recovery to a moment the last one before it is there, and none after it."""
+
+    __tablename__ = "recovery_markers"
+
+    id: Mapped[UuidKey]
+    written_at: Mapped[Now]
+
+    __table_args__ = (Index("idx_recovery_markers_written_at", "written_at"),)
+
+
+class BackupVerification(Base):
+    """One verification of a backup: which, when, and what came out."""
+
+    __tablename__ = "backup_verifications"
+
+    id: Mapped[UuidKey]
+    instance: Mapped[str] = mapped_column(String(255))
+    backup_run_id: Mapped[int | None] = mapped_column(BigInteger, doc="None when there was no backup.")
+    backup_ended_at: Mapped[Moment | None]
+    started_at: Mapped[Moment]
+    ended_at: Mapped[Now]
+    verdict: Mapped[str] = mapped_column(String(20), doc="Incomplete: a check could not be made, and none failed.")
+    codes: Mapped[list[str]] = mapped_column(ARRAY(String(50)), doc="What failed.")
+    measures: Mapped[dict[str, Any]] = mapped_column(JSONB, doc="Rows by table, and the seconds that recovery took.")
+    verified_by: Mapped[str] = mapped_column(String(255), doc="An operator's login; `system` for the scheduled job.")
+
+    __table_args__ = (
+        one_of("verdict", ("passed", "failed", "incomplete")),
+        CheckConstraint("verdict <> 'failed' OR cardinality(codes) > 0", name="failed_by_code"),
+        CheckConstraint("ended_at >= started_at", name="times"),
+        Index("idx_backup_verifications_instance", "instance", "ended_at"),
     )

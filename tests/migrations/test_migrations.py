@@ -60,6 +60,11 @@ ROWS = {
             VALUES (uuid7(), 'k', decode(repeat('00', 32), 'hex'), 201, '');
     """,
     "0006": "SELECT ensure_principal('https://issuer.example', 'user-1');",
+    "0007": """
+        INSERT INTO recovery_markers DEFAULT VALUES;
+        INSERT INTO backup_verifications (instance, started_at, verdict, codes, measures, verified_by)
+            VALUES ('holdfast', now(), 'passed', '{}', '{}', 'system');
+    """,
 }
 SCRIPTS = ScriptDirectory.from_config(revisions.alembic_config())
 CHAIN = [script.revision for script in reversed(list(SCRIPTS.walk_revisions()))]

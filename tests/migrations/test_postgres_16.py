@@ -15,6 +15,9 @@ from runtime.db.pool import Database
 from runtime.systems.ard.service import create_experiment
 from runtime.systems.utxoiq.feedback_service import get_stats, rate
 from runtime.systems.utxoiq.service import claim_backfill, report_progress, start_backfill
+from runtime.verification.checks import Code
+from runtime.verification.expectation import Expectation
+from runtime.verification.gate import examine
 from tests.conftest import TestDatabase, at_head, new_server
 
 
@@ -72,3 +75,12 @@ async def test_the_systems_write_and_read(old: TestDatabase) -> None:
         assert (await get_stats(db, "i")).read().average_rating == 4
     finally:
         await db.close()
+
+
+def test_the_gate_finds_nothing_wrong_with_it(old: TestDatabase) -> None:
+    engine = old.engine()
+    connection = engine.raw_connection()
+    checks = examine(connection.driver_connection, Expectation(extensions=()))
+    connection.close()
+    engine.dispose()
+    assert not [check for check in checks if check.code not in {None, Code.EMPTY_RESTORE}]

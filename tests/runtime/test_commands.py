@@ -7,15 +7,19 @@ import typer.main
 from typer.testing import CliRunner
 
 from runbooks.local.ports import HOST, free_port
-from runtime.__main__ import app
+from runtime.commands.app import register
 from tests.conftest import PASSWORD, SECRET, TestDatabase, as_secret
 from tests.running import call, environment_of, runtime
 
+app = typer.Typer()
+register(app)
 COMMANDS = (
     ("serve",),
     ("migrate",),
     ("partitions",),
     ("forget-idempotency-keys",),
+    ("recovery-marker",),
+    ("verify-backup",),
     ("keys", "create"),
     ("keys", "list"),
     ("keys", "revoke"),
@@ -27,6 +31,8 @@ CALLS = {
     "migrate": ("migrate",),
     "partitions": ("partitions",),
     "forget-idempotency-keys": ("forget-idempotency-keys",),
+    "recovery-marker": ("recovery-marker",),
+    "verify-backup": ("verify-backup",),
     "keys create": ("keys", "create", "--subject", "s", "--scopes", "ard:read"),
     "keys list": ("keys", "list"),
     "keys revoke": ("keys", "revoke", "abcdefgh"),

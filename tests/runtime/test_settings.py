@@ -42,6 +42,11 @@ NAMES: dict[str, tuple[str, object]] = {
     "DB_PASSWORD": (PASSWORD, SecretStr(PASSWORD)),
     "MIGRATION_DATABASE_URL": (URL, SecretStr(URL)),
     "JOBS_DATABASE_URL": (URL, SecretStr(URL)),
+    "VERIFY_SQL_INSTANCE": ("example.com:project:us-central1:other", "example.com:project:us-central1:other"),
+    "VERIFY_STALE_HOURS": ("36.5", 36.5),
+    "VERIFY_RTO_SECONDS": ("900", 900.0),
+    "VERIFY_VOLUME_DRIFT": ("0", 0.0),
+    "VERIFY_MINIMUM_ROWS": ("experiments=10, ai_queries=0,", {"experiments": 10, "ai_queries": 0}),
     "DB_ROLE_MEMBERS": (
         "holdfast_app=a@p.iam, holdfast_jobs=j,holdfast_app=b,",
         {"holdfast_app": ("a@p.iam", "b"), "holdfast_jobs": ("j",)},

@@ -284,6 +284,8 @@ def test_the_database_has_the_models_tables_and_their_partitions_and_no_other(co
         "alembic_version",
         "cache_trust",
         "idempotency_keys",
+        "recovery_markers",
+        "backup_verifications",
     }
 
 
@@ -318,6 +320,15 @@ ROWS: dict[str, dict[str, Any]] = {
         "fingerprint": b"\0" * 32,
         "status": 204,
         "answer": b"",
+    },
+    "recovery_markers": {"written_at": END},
+    "backup_verifications": {
+        "instance": "i",
+        "started_at": END,
+        "verdict": "passed",
+        "codes": [],
+        "measures": "{}",
+        "verified_by": "v",
     },
     "api_keys": {"principal_id": str(uuid.UUID(int=0)), "prefix": "p", "digest": b"\0" * 32, "scopes": ["ard:read"]},
 }
@@ -400,6 +411,9 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("insight_feedback", {"rating": None}, "ck_insight_feedback_says_something"),
     ("cache_trust", {"id": 2}, "ck_cache_trust_one_row"),
     ("idempotency_keys", {"fingerprint": b"\0" * 31}, "ck_idempotency_keys_fingerprint"),
+    ("backup_verifications", {"verdict": "well"}, "ck_backup_verifications_verdict"),
+    ("backup_verifications", {"verdict": "failed"}, "ck_backup_verifications_failed_by_code"),
+    ("backup_verifications", {"ended_at": "2026-01-01T00:00:00+00:00"}, "ck_backup_verifications_times"),
     ("api_keys", {"digest": b"\0" * 31}, "ck_api_keys_digest"),
     ("api_keys", {"scopes": []}, "ck_api_keys_scopes"),
     ("api_keys", {}, "fk_api_keys_principal_id"),

@@ -35,6 +35,8 @@ MAY: dict[str, set[tuple[str, str]]] = {
         *(("INSERT", table) for table in PLATFORM),
         *(("UPDATE", table) for table in ("api_keys", "cache_trust")),
         *((verb, "idempotency_keys") for verb in ("SELECT", "DELETE")),
+        *((verb, "recovery_markers") for verb in ("SELECT", "INSERT", "DELETE")),
+        *((verb, "backup_verifications") for verb in ("SELECT", "INSERT")),
     },
     "reader_login": {
         *(
@@ -47,6 +49,8 @@ MAY: dict[str, set[tuple[str, str]]] = {
                 "alembic_version",
                 "cache_trust",
                 "idempotency_keys",
+                "recovery_markers",
+                "backup_verifications",
             )
         ),
     },
