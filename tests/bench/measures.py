@@ -11,7 +11,7 @@ import redis
 import uvloop
 
 from runtime.systems.ard import service, views
-from tests.bench import answers, data, sandbox
+from tests.bench import answers, data, procedures, sandbox
 from tests.bench.client import encode, open_loop
 from tests.bench.database import PGBENCH_CLIENTS, Pgbench
 from tests.bench.ingest import SENDERS, Ingest
@@ -72,6 +72,8 @@ def measure(folder: Path, size: Size, tell: Callable[[str], None]) -> Results:
             part()
         run.records()
     # When nothing else runs any more.
+    tell("measuring: procedures")
+    procedures.measure(folder, run.results, rounds=size.rounds)
     sandbox.measure(folder, run.results, rows=size.sandbox_rows, rounds=size.rounds, tell=tell)
     return run.results
 

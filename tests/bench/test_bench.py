@@ -12,10 +12,15 @@ from tests.running import clean_environment
 
 ROOT = Path(__file__).parents[2]
 SANDBOX = {"sandbox_boot_s", "failover_s", "clone_s", "backup_s"}
-RECORDS = {"api_p95_ms", "query_p95_ms", "db_qps", "startup_ms", "rss_mb", "cache_hit_ms", "cache_hit_rate", *SANDBOX}
+PROCEDURES = {"procedure_overhead_ms", "procedure_plain_us"}
+RECORDS = {
+    *("api_p95_ms", "query_p95_ms", "db_qps", "startup_ms", "rss_mb", "cache_hit_ms", "cache_hit_rate"),
+    *SANDBOX,
+    *PROCEDURES,
+}
 WANTED = {
     *("list_vs_plain", "point_vs_plain", "list_row_cost", "ingest_vs_copy", "api_p95_ms", "db_qps", "rss_mb"),
-    *("pitr_vs_raw_tools", *SANDBOX),
+    *("pitr_vs_raw_tools", *SANDBOX, *PROCEDURES),
 }
 
 

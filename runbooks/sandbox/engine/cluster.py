@@ -11,7 +11,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  # it is a class
 
 from runbooks.local import processes
-from runbooks.local.errors import LocalPlatformError, first_line
+from runbooks.local.errors import LocalPlatformError
 from runbooks.local.files import write_private
 from runbooks.local.ports import HOST
 from runbooks.sandbox.engine.configuration import Configuration
@@ -19,6 +19,7 @@ from runbooks.sandbox.engine.errors import EngineError, InvalidFlagsError
 from runbooks.sandbox.engine.programs import own_environment
 from runbooks.sandbox.engine.server import SUPERUSER, ClusterServer
 from runbooks.sandbox.engine.wal import SEGMENT_MB, segments_in
+from runtime.errors import first_line
 
 CONNECT_SECONDS = 5
 START_SECONDS = 60.0

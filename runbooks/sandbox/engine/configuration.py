@@ -135,6 +135,8 @@ class Configuration:
             "archive_mode": "always" if self.shares_archive else "on",
             "archive_command": archive_command(self.archive, wait_for_disk=self.waits_for_disk),
             "archive_timeout": str(ARCHIVE_SECONDS),
+            # In the data folder: a killed server leaves none of it elsewhere.
+            "dynamic_shared_memory_type": "mmap",
             "wal_retrieve_retry_interval": "100ms",
             "max_slot_wal_keep_size": "1GB",
             **extensions.settings(self.server.programs, self.server.version, self._extensions),

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
-from runbooks.local.errors import first_line
 from runbooks.local.files import read_from
 from runbooks.local.ports import HOST
 from runbooks.sandbox.engine.archive import restore_command
 from runbooks.sandbox.engine.backup import base_copy
 from runbooks.sandbox.engine.errors import EngineError
+from runtime.errors import first_line
 
 if TYPE_CHECKING:
     from runbooks.sandbox.engine.cluster import Cluster

@@ -15,6 +15,7 @@ LIST = """
 SELECT datname, pg_encoding_to_char(encoding), CASE WHEN datlocprovider = 'b' THEN 'C.UTF8' ELSE datcollate END
 FROM pg_database WHERE NOT datistemplate ORDER BY oid
 """
+DEFAULT_CHARSET = "UTF8"
 WORD = re.compile(r"[\w.@-]+")
 # PostgreSQL's own locales have no provider of the operating system behind them here: all of these are one.
 COLLATIONS = ("C", "C.UTF8", "C.UTF-8", "en_US.UTF8", "en_US.UTF-8")
@@ -105,7 +106,8 @@ def _options(body: Document) -> str:
         if not WORD.fullmatch(text):
             message = "charset and collation must be names."
             raise invalid_request(message)
-    encoding = f" ENCODING '{charset}' TEMPLATE template0" if charset else ""
+    # Only template0 can be copied in another encoding; it lacks what `roles.prepare` gives the customer.
+    encoding = f" ENCODING '{charset}' TEMPLATE template0" if charset and charset.upper() != DEFAULT_CHARSET else ""
     if collation and collation not in COLLATIONS:
         message = f"the sandbox has no collation {collation}."
         raise invalid_request(message)

@@ -1,0 +1,1 @@
+"""The procedure engine: steps that are declared, journalled, guarded and reported. The procedures are beside it."""

@@ -1,0 +1,181 @@
+"""The services and the database of a target, behind the permissions of the step that runs."""
+
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg2
+from google.api_core.exceptions import GoogleAPIError
+from psycopg2.extensions import connection as Connection  # noqa: N812  # it is a class
+from pydantic import SecretStr
+
+from runbooks.engine.errors import FailedError, RunbookError
+from runbooks.engine.permissions import Permissions
+from runbooks.engine.secrets import Secrets
+from runbooks.engine.target import Proxy, Target
+from runtime.cloudsql.client import CloudSqlAdmin, credentials_for
+from runtime.cloudsql.models import Instance
+from runtime.errors import first_line
+
+POSTGRES_PORT = 5432
+CONNECT_SECONDS = 10
+STATEMENT_SECONDS = 600
+# Whoever asked may be dead; what he asked for ends then, before the resume asks for it again.
+ALIVE = "1s"
+OPTIONS = f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout=10s -c client_connection_check_interval={ALIVE}"
+# Encrypted, and the server is the instance: its own authority is asked of the Admin API.
+TLS = {"sslmode": "verify-ca"}
+
+
+class Tools:
+    """One target's services. What is not used is never asked for credentials."""
+
+    def __init__(self, target: Target, permissions: Permissions) -> None:
+        self.target = target
+        self.permissions = permissions
+        self._certificates = tempfile.TemporaryDirectory(prefix="holdfast-ca-")
+
+    @cached_property
+    def admin(self) -> CloudSqlAdmin:
+        """The Cloud SQL Admin API."""
+        endpoint = self.target.endpoints.sql
+        return CloudSqlAdmin(
+            self.target.project,
+            credentials=credentials_for(endpoint),
+            endpoint=endpoint,
+            permit=self.permissions.of_admin_api,
+        )
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Secret Manager."""
+        return Secrets(self.target.endpoints.secretmanager, self.permissions)
+
+    def close(self) -> None:
+        """Close connections and remove what was written for them."""
+        if "admin" in self.__dict__:
+            self.admin.close()
+        if "secrets" in self.__dict__:
+            self.secrets.close()
+        self._certificates.cleanup()
+
+    @contextmanager
+    def connect(
+        self,
+        instance: str | None = None,
+        *,
+        database: str | None = None,
+        user: str | None = None,
+        password: SecretStr | None = None,
+        seconds: int = CONNECT_SECONDS,
+    ) -> Iterator[Connection]:
+        """A connection on which each statement is its own transaction; read-only unless the step may write.
+
+        Args:
+            instance: by default the target's.
+            database: by default the target's.
+            user: by default the operator's login.
+            password: by default the operator's, from Secret Manager.
+            seconds: until the server has to answer.
+
+        Raises:
+            psycopg2.Error: the server does not answer, or lets nobody in.
+            RunbookError: the password or the address cannot be had.
+        """
+        operator = self.target.operator
+        opened = psycopg2.connect(
+            **self.place(self.admin.instances.get(instance or self.target.instance)),
+            dbname=database or self.target.database,
+            user=user or operator.user,
+            password=(password or self.secrets.newest(operator.secret)).get_secret_value(),
+            connect_timeout=seconds,
+            application_name="holdfast-runbook",
+            options=OPTIONS,
+        )
+        try:
+            may_write = any(
+                self.permissions.allows(change) for change in ("database.write", "database.define", "database.drop")
+            )
+            opened.set_session(autocommit=True, readonly=not may_write)
+            yield opened
+        finally:
+            opened.close()
+
+    def query(
+        self,
+        statement: str,
+        *parameters: object,
+        instance: str | None = None,
+        database: str | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement as the operator's login.
+
+        Returns:
+            Its rows; none for a statement that has none.
+
+        Raises:
+            FailedError: DATABASE_UNREACHABLE or STATEMENT_FAILED.
+        """
+        try:
+            with self.connect(instance, database=database) as opened, opened.cursor() as cursor:
+                cursor.execute(statement, parameters or None)
+                return cursor.fetchall() if cursor.description else []
+        except psycopg2.OperationalError as error:
+            code = "DATABASE_UNREACHABLE"
+            message = f"{instance or self.target.instance}: {first_line(error)}"
+            raise FailedError(code, message) from None
+        except psycopg2.Error as error:
+            code = "STATEMENT_FAILED"
+            message = f"{instance or self.target.instance}: {first_line(error)}"
+            raise FailedError(code, message) from None
+
+    def place(self, instance: Instance) -> dict[str, Any]:
+        """Where an instance is, and how its certificate is believed, in libpq's words.
+
+        Raises:
+            RunbookError: it has no address.
+        """
+        connection = self.target.connection
+        if isinstance(connection, Proxy) and instance.name == self.target.instance:
+            # The proxy itself encrypts.
+            return {"host": connection.host, "port": connection.port, "sslmode": "disable"}
+        addresses = {address.type: address.ip_address for address in instance.ip_addresses}
+        host = addresses.get("PRIVATE") or addresses.get("PRIMARY")
+        if not host:
+            message = f"instance {instance.name} has no address"
+            raise RunbookError(message)
+        return {"host": host, "port": self._port(instance.name), **TLS, "sslrootcert": str(self._authority(instance))}
+
+    def _port(self, instance: str) -> int:
+        places = self.target.endpoints.places
+        if places is None:
+            return POSTGRES_PORT
+        answer = httpx.get(places, timeout=CONNECT_SECONDS, trust_env=False).json()
+        found = [
+            one["port"]
+            for one in answer["instances"]
+            if (one["project"], one["instance"]) == (self.target.project, instance)
+        ]
+        return int(found[0]) if found else POSTGRES_PORT
+
+    def _authority(self, instance: Instance) -> Path:
+        path = Path(self._certificates.name) / f"{instance.name}.pem"
+        extra = instance.model_extra or {}
+        certificate = extra.get("serverCaCert", {}).get("cert", "")
+        try:
+            ssl.PEM_cert_to_DER_cert(certificate)
+        except ValueError:
+            message = f"instance {instance.name} shows no certificate authority (serverCaCert)"
+            raise RunbookError(message) from None
+        path.write_text(certificate)
+        return path
+
+
+def explained(error: GoogleAPIError) -> str:
+    """One of Google's errors, in a line."""
+    return first_line(error)

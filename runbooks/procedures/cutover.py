@@ -1,0 +1,139 @@
+"""Sending applications to another instance: their passwords there, their URLs, their services."""
+
+from dataclasses import dataclass
+
+import psycopg2
+from pydantic import SecretStr
+from sqlalchemy import URL
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from runbooks.engine.errors import FailedError
+from runbooks.engine.findings import Result
+from runbooks.engine.run import Run
+from runbooks.engine.services import roll
+from runbooks.engine.target import Login
+from runtime.cloudsql.models import Instance
+from runtime.errors import first_line
+
+# Where Cloud Run and the Auth Proxy put an instance's socket.
+SOCKETS = "/cloudsql/"
+CHANGES = ("cutover", "secretmanager.versions.add", "run.services.patch")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who comes in, and how."""
+
+    user: str
+    password: SecretStr
+    database: str
+
+
+def give_passwords(run: Run, instance: str) -> None:
+    """Let the operator and each application into an instance by the passwords that they have at present.
+
+    Raises:
+        FailedError: ROLE_ABSENT, a login was not there yet when the instance's data was.
+    """
+    users = {user.name for user in run.tools.admin.users.list(instance)}
+    for name, credentials in [("operator", _operator(run)), *_of_applications(run)]:
+        if credentials.user not in users:
+            code = "ROLE_ABSENT"
+            message = f"{instance} has no user {credentials.user} ({name}): it was made later than this data"
+            raise FailedError(code, message)
+        if _comes_in(run, instance, credentials) is not None:
+            run.progress(f"the password of {credentials.user}")
+            run.wait(run.tools.admin.users.update(instance, credentials.user, password=credentials.password))
+
+
+def send_applications(run: Run, instance: str) -> None:
+    """Give each application a URL with the instance's address, and let its service read it."""
+    run.tools.permissions.require("cutover")
+    there = run.instance(instance)
+    for login in run.target.logins:
+        old = run.tools.secrets.newest(login.secret)
+        new = _pointed_at(run, there, _url(login, old))
+        version = "its newest version"
+        if new != _url(login, old):
+            version = run.tools.secrets.add(login.secret, SecretStr(new.render_as_string(hide_password=False)))
+        revision = roll(run.tools, login.service, run.id) if login.service else None
+        found = f"{version} of {login.secret}"
+        run.find(
+            f"Application {login.name} is sent to {instance}",
+            Result.OK,
+            f"{found}; revision {revision} reads it" if revision else found,
+            "" if revision else f"start what reads {login.secret} anew",
+        )
+
+
+def see_applications_in(run: Run, instance: str) -> None:
+    """See that each application comes into an instance by what its secret says.
+
+    Raises:
+        FailedError: APPLICATION_SHUT_OUT.
+    """
+    for name, credentials in _of_applications(run):
+        why = _comes_in(run, instance, credentials)
+        test = f"Application {name} comes in and reads"
+        if why is not None:
+            run.find(test, Result.FAULT, why, f"holdfast runbook run diagnose-connection # on {instance}")
+            code = "APPLICATION_SHUT_OUT"
+            message = f"{name} as {credentials.user} on {instance}: {why}"
+            raise FailedError(code, message)
+        run.find(test, Result.OK, f"as {credentials.user} on {instance}")
+
+
+def to_send(run: Run) -> str:
+    """What a cut-over would change, in words."""
+    names = [f"{one.name} ({one.secret}{f', {one.service}' if one.service else ''})" for one in run.target.logins]
+    return ", ".join(names) or "the target names no applications"
+
+
+def _comes_in(run: Run, instance: str, credentials: Credentials) -> str | None:
+    """Why somebody does not come in and read; None if they do."""
+    try:
+        with (
+            run.tools.connect(
+                instance, database=credentials.database, user=credentials.user, password=credentials.password
+            ) as opened,
+            opened.cursor() as cursor,
+        ):
+            # Every login may read it, and it says that the schema is there.
+            cursor.execute("SELECT version_num FROM alembic_version")
+    except psycopg2.Error as error:
+        return first_line(error)
+    return None
+
+
+def _operator(run: Run) -> Credentials:
+    operator = run.target.operator
+    return Credentials(operator.user, run.tools.secrets.newest(operator.secret), run.target.database)
+
+
+def _of_applications(run: Run) -> list[tuple[str, Credentials]]:
+    found = []
+    for login in run.target.logins:
+        url = _url(login, run.tools.secrets.newest(login.secret))
+        # Without a password it is Google's identity, which instances know by themselves.
+        if url.username and url.password:
+            password = SecretStr(str(url.password))
+            found.append((login.name, Credentials(url.username, password, url.database or run.target.database)))
+    return found
+
+
+def _url(login: Login, text: SecretStr) -> URL:
+    try:
+        return make_url(text.get_secret_value().strip())
+    except ArgumentError:
+        code = "SECRET_UNREADABLE"
+        message = f"{login.secret}: its newest version is no database URL"
+        raise FailedError(code, message) from None
+
+
+def _pointed_at(run: Run, instance: Instance, url: URL) -> URL:
+    socket = url.query.get("host")
+    if isinstance(socket, str) and socket.startswith(SOCKETS):
+        return url.update_query_dict({"host": SOCKETS + instance.connection_name})
+    place = run.tools.place(instance)
+    return url.set(host=place["host"], port=place["port"])

@@ -1,0 +1,135 @@
+"""An environment as the infrastructure makes one, in a sandbox: instance, secrets, logins, schema and rows."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from google.cloud import secretmanager_v1
+from pydantic import SecretStr
+from sqlalchemy import URL
+
+from runbooks.engine.cloud import options
+from runbooks.engine.permissions import KNOWN, Permissions
+from runbooks.engine.target import Endpoints, Login, Operator, Target
+from runbooks.engine.tools import Tools
+from runbooks.local.environment import runtime_settings
+from runbooks.rehearsal import rows
+from runtime.db.engine import make_engine
+from runtime.db.migrate import migrate
+from runtime.jobs.partitions import ensure_partitions
+from runtime.settings import APP_ROLE, JOBS_ROLE
+
+PROJECT = "rehearsal"
+REGION = "us-central1"
+DR_REGION = "us-east1"
+INSTANCE = "holdfast"
+DATABASE = "holdfast"
+OPERATOR = "postgres"
+API_USERS = ("holdfast_api_a", "holdfast_api_b")
+JOBS_USER = "holdfast_jobs_login"
+# The cheapest of the edition that production has.
+TIER = "db-custom-1-3840"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What was made.
+
+    Attributes:
+        target: for procedures.
+        settings: the runtime's, by their names in its environment.
+    """
+
+    target: Target
+    settings: Mapping[str, str]
+
+
+def build(endpoints: Mapping[str, str], *, regional: bool = True) -> Environment:
+    """Make it in an empty sandbox.
+
+    Args:
+        endpoints: the sandbox's, by the names of services.
+        regional: whether the instance has a standby.
+    """
+    target = Target(
+        version=1,
+        name="rehearsal",
+        project=PROJECT,
+        region=REGION,
+        dr_region=DR_REGION,
+        instance=INSTANCE,
+        database=DATABASE,
+        operator=Operator(user=OPERATOR, secret=f"projects/{PROJECT}/secrets/operator-password"),
+        logins=(Login(name="api", users=API_USERS, secret=f"projects/{PROJECT}/secrets/api-database-url"),),
+        endpoints=Endpoints.of_sandbox(endpoints),
+    )
+    permissions = Permissions()
+    permissions.allow("building", KNOWN)
+    tools = Tools(target, permissions)
+    try:
+        return _build(target, tools, regional=regional)
+    finally:
+        tools.close()
+
+
+def _build(target: Target, tools: Tools, *, regional: bool) -> Environment:
+    admin = tools.admin
+    passwords = {user: SecretStr(secrets.token_urlsafe(24)) for user in (OPERATOR, *API_USERS, JOBS_USER)}
+    for secret in (target.operator.secret, target.logins[0].secret):
+        _make_secret(target, secret)
+    tools.secrets.add(target.operator.secret, passwords[OPERATOR])
+    admin.wait(
+        admin.instances.insert(
+            target.instance,
+            database_version="POSTGRES_18",
+            region=target.region,
+            tier=TIER,
+            edition="ENTERPRISE",
+            availability="REGIONAL" if regional else "ZONAL",
+            deletion_protection=False,
+            settings={"backupConfiguration": {"enabled": True, "pointInTimeRecoveryEnabled": True}},
+            root_password=passwords[OPERATOR],
+        )
+    )
+    for following in admin.operations.list(target.instance):
+        # Its first backup, before which no moment can be recovered to.
+        admin.wait(following)
+    admin.wait(admin.databases.insert(target.instance, target.database))
+    for user in (*API_USERS, JOBS_USER):
+        admin.wait(admin.users.insert(target.instance, user, password=passwords[user]))
+    place = tools.place(admin.instances.get(target.instance))
+    server = URL.create("postgresql", host=place["host"], port=place["port"], database=target.database)
+
+    def address(user: str) -> str:
+        return server.set(username=user, password=passwords[user].get_secret_value()).render_as_string(
+            hide_password=False
+        )
+
+    values = {
+        "DATABASE_URL": address(API_USERS[0]),
+        "JOBS_DATABASE_URL": address(JOBS_USER),
+        "MIGRATION_DATABASE_URL": address(OPERATOR),
+        "DB_ROLE_MEMBERS": f"{APP_ROLE}={API_USERS[0]},{APP_ROLE}={API_USERS[1]},{JOBS_ROLE}={JOBS_USER}",
+        "SECRET_KEY": secrets.token_urlsafe(32),
+    }
+    tools.secrets.add(target.logins[0].secret, SecretStr(values["DATABASE_URL"]))
+    settings = runtime_settings(values)
+    migrate(settings)
+    engine = make_engine(settings, application_name="rehearsal", duty="jobs")
+    ensure_partitions(engine)
+    engine.dispose()
+    engine = make_engine(settings, application_name="rehearsal", duty="migration")
+    rows.fill(engine)
+    engine.dispose()
+    return Environment(target, values)
+
+
+def _make_secret(target: Target, name: str) -> None:
+    client = secretmanager_v1.SecretManagerServiceClient(**options(target.endpoints.secretmanager))
+    automatic = secretmanager_v1.Replication(automatic=secretmanager_v1.Replication.Automatic())
+    client.create_secret(
+        parent=f"projects/{target.project}",
+        secret_id=name.rpartition("/")[2],
+        secret=secretmanager_v1.Secret(replication=automatic),
+    )
+    client.transport.close()  # type: ignore[no-untyped-call]  # Google's client leaves it untyped
