@@ -36,6 +36,8 @@ from runbooks.sandbox.sql.methods import METHODS
 from runtime.errors import HoldfastError
 
 CHILD_SECONDS = 300.0
+# Of the table where there is no terminal.
+WIDTH = 160
 ASYNCHRONOUS = frozenset(method.name for method in METHODS if method.begins_operation)
 # By the names that steps declare, where the API's is another.
 METHOD = {"throwaway.delete": "instances.delete"}
@@ -148,7 +150,7 @@ def _killed(case: Case, moment: Moment, rehearsal: Rehearsal, made: Stage, input
         return Verdict.NOT_MET, ""
     if done.returncode != -signal.SIGKILL:
         return Verdict.FAILED, f"ended with {done.returncode}: {log.read_text()[-300:]}"
-    return _judged(rehearsal, made, _resumed(rehearsal, made, inputs), cut_off=True)
+    return _judged(rehearsal, made, _resumed(rehearsal, made, inputs), disturbed=True)
 
 
 def _failing(case: Case, rehearsal: Rehearsal, made: Stage, inputs: Inputs) -> tuple[Verdict, str]:
@@ -161,14 +163,15 @@ def _failing(case: Case, rehearsal: Rehearsal, made: Stage, inputs: Inputs) -> t
         return Verdict.FAILED, defects[0]
     if case.what is Failure.OPERATION and ended.state is State.FAILED:
         undone = any(one.step.startswith(UNDO) and one.state is State.DONE for one in ended.records)
-        verdict, message = _judged(rehearsal, made, _resumed(rehearsal, made, inputs))
+        verdict, message = _judged(rehearsal, made, _resumed(rehearsal, made, inputs), disturbed=True)
         return (Verdict.PASSED, "undone") if undone and message else (verdict, message)
-    verdict, message = _judged(rehearsal, made, ended)
+    # Sent again, a call that was refused leaves nothing open; an operation that failed may.
+    verdict, message = _judged(rehearsal, made, ended, disturbed=case.what is Failure.OPERATION)
     return (verdict, message) if met or message else (Verdict.NOT_MET, "")
 
 
-def _judged(rehearsal: Rehearsal, made: Stage, ended: Ended, *, cut_off: bool = False) -> tuple[Verdict, str]:
-    message = judged(rehearsal, made, ended, cut_off=cut_off)
+def _judged(rehearsal: Rehearsal, made: Stage, ended: Ended, *, disturbed: bool = False) -> tuple[Verdict, str]:
+    message = judged(rehearsal, made, ended, disturbed=disturbed)
     return (Verdict.FAILED if message else Verdict.PASSED), message
 
 
@@ -234,7 +237,8 @@ def _show(outcomes: list[Outcome]) -> None:
     for one in outcomes:
         what = f"{one.case.call} {one.case.what}" if one.case.call else str(one.case.what)
         table.add_row(one.case.procedure, one.case.step, what, one.verdict, f"{one.seconds:.1f}", one.message)
-    Console(markup=False, highlight=False).print(table)
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console.print(table)
     killed = Counter(one.verdict for one in outcomes if one.case.call is None)
     failed = Counter(one.verdict for one in outcomes if one.case.call is not None)
     for name, counted in (("kills", killed), ("failing calls", failed)):

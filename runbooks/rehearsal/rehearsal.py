@@ -103,17 +103,17 @@ def rehearse(rehearsal: Rehearsal, folder: Path, state: Path, environment: Envir
     )
 
 
-def judged(rehearsal: Rehearsal, made: Stage, ended: Ended, *, cut_off: bool = False) -> str:
+def judged(rehearsal: Rehearsal, made: Stage, ended: Ended, *, disturbed: bool = False) -> str:
     """Why a run was not as it should be; empty when it was.
 
     Args:
         rehearsal: of what.
         made: where.
         ended: how it ended.
-        cut_off: it was, and may be incomplete: what happened meanwhile nobody saw.
+        disturbed: it was cut off, or a call failed: it may end incomplete, when it says so.
     """
     verdict = report.verdict_of(ended)
-    if verdict is not rehearsal.verdict and not (cut_off and verdict is Verdict.INCOMPLETE):
+    if verdict is not rehearsal.verdict and not (disturbed and verdict is Verdict.INCOMPLETE):
         wrong = "; ".join(f"{one.test}: {one.found}" for one in report.open_findings(ended))
         return f"ended {verdict.name.lower()}, not {rehearsal.verdict.name.lower()}: {ended.message or wrong}"
     try:

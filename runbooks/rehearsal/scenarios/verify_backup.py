@@ -1,6 +1,7 @@
 """verify-backup on a Sunday: a marker of the night, the backup, and rows that came after it."""
 
 from runbooks.engine.execution import Ended
+from runbooks.engine.report import Verdict, verdict_of
 from runbooks.procedures.verify_backup import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import Rehearsal
 from runbooks.rehearsal.stage import Stage
@@ -23,13 +24,16 @@ def prepare(stage: Stage) -> Asked:
 
 def check(stage: Stage, ended: Ended) -> None:
     """The verdict is written down, and nothing is left; the source was only read."""
+    is_whole = verdict_of(ended) is Verdict.DONE
     rows = stage.query(COUNT)[0][0]
     found = stage.query(VERIFIED)
-    stage.expect("the verdict is in the database", holds=found == [("passed", [], rows)], found=found)
+    holds = found == [("passed", [], rows)] if is_whole else [one[0] for one in found] == ["incomplete"]
+    stage.expect("the verdict is in the database", holds=holds, found=found)
     stage.expect("and in the audit log", holds=stage.query(AUDITED) == [(1,)])
     admin = stage.tools.admin
     left = [one.name for one in admin.instances.list()]
-    stage.expect("no instance is left behind", holds=left == [stage.target.instance], found=left)
+    # What could not be deleted is said, and the next run sweeps it.
+    stage.expect("no instance is left behind", holds=not is_whole or left == [stage.target.instance], found=left)
     begun = [
         one.operation_type
         for one in admin.operations.list(stage.target.instance)
