@@ -16,7 +16,7 @@ from runbooks.console.display import Screen, is_terminal
 from runbooks.console.interruption import ending_at_once
 from runbooks.console.pages import page, rehearsals
 from runbooks.engine import report
-from runbooks.engine.errors import RefusedError, RunbookError
+from runbooks.engine.errors import RefusedError, RunbookError, told
 from runbooks.engine.execution import Execution, records_of
 from runbooks.engine.journal import Entry, Journal
 from runbooks.engine.procedure import Inputs, Procedure
@@ -149,11 +149,13 @@ def history(run_id: OneRun = None, *, as_json: Json = False, state: State = DEFA
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    table = Table("instance", "state", "steps", "began")
-    # Whole, since it is what one copies into the next command.
+    table = Table()
+    # Whole, since it is what one copies into the next command; it says when the run began.
     table.add_column("run", no_wrap=True, overflow="ignore")
+    for heading in ("instance", "state", "steps"):
+        table.add_column(heading)
     for row in rows:
-        table.add_row(row["instance"], row["state"], str(row["steps"]), row["started_at"][:19], row["run"])
+        table.add_row(row["run"], row["instance"], row["state"], str(row["steps"]))
     Console(markup=False, highlight=False).print(table)
 
 
@@ -260,14 +262,14 @@ def _inputs(procedure: Procedure, fields: list[str]) -> Inputs:
     try:
         return procedure.inputs.model_validate(given)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg'].lower()}" for one in error.errors())
+        faults = told(error)
         message = f"{procedure.name}: {faults}; {_asked(procedure)}"
         raise RunbookError(message) from None
 
 
 def _asked(procedure: Procedure) -> str:
+    asked = sorted(procedure.inputs.model_fields.items(), key=lambda one: not one[1].is_required())
     fields = [
-        f"{name} ({field.description}{'' if field.is_required() else '; may be left out'})"
-        for name, field in procedure.inputs.model_fields.items()
+        f"{name} ({field.description}{'' if field.is_required() else '; may be left out'})" for name, field in asked
     ]
     return f"it asks for {', '.join(fields)}" if fields else "it asks for nothing"

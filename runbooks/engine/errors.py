@@ -1,5 +1,7 @@
 """What ends a procedure."""
 
+from pydantic import ValidationError
+
 from runtime.errors import HoldfastError
 
 
@@ -29,3 +31,15 @@ class FailedError(RunbookError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def told(error: ValidationError) -> str:
+    """Each field and what is wrong with it, in a line."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'all of it'}: {_sentence(fault['msg'])}" for fault in error.errors()
+    )
+
+
+def _sentence(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runbooks.engine.errors import RunbookError
+from runbooks.engine.errors import RunbookError, told
 
 VERSION = 1
 SECRET = r"projects/[^/]+/secrets/[^/]+"  # noqa: S105  # what a name looks like
@@ -125,9 +125,7 @@ def parse(text: str, where: str) -> Target:
     try:
         return Target.model_validate_json(text)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg'].lower()}" for fault in error.errors()
-        )
+        faults = told(error)
         message = f"{where} is no target: {faults} (runbooks/target.schema.json says what it has)"
         raise RunbookError(message) from None
 

@@ -1,10 +1,12 @@
 """point-in-time-recovery: the data as it was at a moment, in a new instance, to which applications are then sent."""
 
+import contextlib
 import datetime as dt
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from runbooks.engine.errors import FailedError
 from runbooks.engine.findings import Result
 from runbooks.engine.procedure import Change, Output, Procedure, Step
 from runbooks.engine.run import Run
@@ -13,6 +15,7 @@ from runbooks.procedures.handover import Handover, Verified
 from runbooks.procedures.recovered import Recovered
 from runtime.cloudsql.errors import InvalidRequestError
 
+MARKER = "INSERT INTO recovery_markers DEFAULT VALUES"
 NAME = r"^[a-z]([a-z0-9-]{0,78}[a-z0-9])?$"
 
 
@@ -86,6 +89,10 @@ def survey(run: Run) -> Surveyed:
     """See what the instance says of the moment."""
     moment = run.inputs(Asked).moment
     source = gate.witness(run, moment, moment)
+    if source is not None and source.next_marker is None:
+        # By its absence in the new instance it is seen that the recovery did not go too far.
+        with contextlib.suppress(FailedError):
+            run.tools.query(MARKER)
     if source is None:
         found = "nothing; what is lost cannot be counted, and markers cannot be compared"
     else:
@@ -134,7 +141,7 @@ def _at(moment: dt.datetime | None) -> str:
 
 
 def _plan_survey(run: Run) -> Change:
-    return Change(f"{run.target.instance} serves", "the same: it is only read")
+    return Change(f"{run.target.instance} serves", "the same, with a recovery marker of now")
 
 
 def _plan_clone(run: Run) -> Change:
@@ -161,7 +168,7 @@ PROCEDURE = Procedure(
     inputs=Asked,
     preconditions=(can_be_recovered, name_is_free),
     steps=(
-        Step("survey", survey, _plan_survey),
+        Step("survey", survey, _plan_survey, changes=("database.write",)),
         Step("clone", clone, _plan_clone, changes=("instances.clone",)),
         Step("passwords", handover.passwords, handover.plan_passwords, changes=("users.update",)),
         Step("verify", verify, _plan_verify),

@@ -48,5 +48,5 @@ def test_each_fault_is_named_by_its_field(changed: dict[str, object], says: str)
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", "\0"])
 def test_what_is_no_object_is_said(text: str) -> None:
-    with pytest.raises(RunbookError, match=r"^x is no target: the file: .*target\.schema\.json"):
+    with pytest.raises(RunbookError, match=r"^x is no target: all of it: .*target\.schema\.json"):
         parse(text, "x")

@@ -109,8 +109,6 @@ def test_it_refuses_and_plans_without_a_change(runs: Runs) -> None:
 def test_failed_and_killed_clones_go_on_and_nobody_is_sent_unasked_or_untested(runs: Runs) -> None:
     stage = runs.stage
     inputs = REHEARSAL.prepare(stage)
-    # Without it, nothing shows that what came after was left out.
-    mark(stage, "DELETE FROM recovery_markers WHERE written_at > %s", inputs.moment)
     secret = stage.target.logins[0].secret
     versions = stage.tools.secrets.versions(secret)
     declining = Declining()
@@ -118,6 +116,8 @@ def test_failed_and_killed_clones_go_on_and_nobody_is_sent_unasked_or_untested(r
     stage.fault("instances.clone:error=INTERNAL_ERRORx1")
     failed = runs.begin(inputs)
     assert (failed.records[-1].step, failed.records[-1].code) == ("clone", "INTERNAL_ERROR")
+    # Without it, nothing shows that what came after was left out.
+    mark(stage, "DELETE FROM recovery_markers WHERE written_at > %s", inputs.moment)
     declined = _resumed(runs, declining)
     assert (declined.state, declining.asked) == (State.DECLINED, ["cut-over"])
     assert [one.result for one in findings_of(declined) if "could be made" in one.test] == [Result.MENDED]
