@@ -1,14 +1,11 @@
 """Secret Manager, as far as procedures need it. What is secret is never written anywhere."""
 
-from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError
-from google.auth.exceptions import GoogleAuthError
 from google.cloud import secretmanager_v1
 from pydantic import SecretStr
 
-from runbooks.engine.cloud import options
+from runbooks.engine.cloud import ERRORS, options, why
 from runbooks.engine.errors import FailedError
 from runbooks.engine.permissions import Permissions
-from runtime.errors import first_line
 
 SECONDS = 30.0
 
@@ -40,7 +37,7 @@ class Secrets:
         """
         try:
             answer = self._client.access_secret_version(name=f"{secret}/versions/latest", timeout=SECONDS)
-        except (GoogleAPIError, GoogleAuthError) as error:
+        except ERRORS as error:
             raise _unreadable(secret, error) from None
         return SecretStr(answer.payload.data.decode())
 
@@ -57,9 +54,9 @@ class Secrets:
         payload = secretmanager_v1.SecretPayload(data=text.get_secret_value().encode())
         try:
             return self._client.add_secret_version(parent=secret, payload=payload, timeout=SECONDS).name
-        except (GoogleAPIError, GoogleAuthError) as error:
+        except ERRORS as error:
             code = "SECRET_UNWRITTEN"
-            message = f"{secret}: {_why(error)}"
+            message = f"{secret}: {why(error)}"
             raise FailedError(code, message) from None
 
     def versions(self, secret: str) -> list[str]:
@@ -72,7 +69,7 @@ class Secrets:
             listed = self._client.list_secret_versions(parent=secret, timeout=SECONDS)
             enabled = secretmanager_v1.SecretVersion.State.ENABLED
             return [version.name for version in listed if version.state == enabled]
-        except (GoogleAPIError, GoogleAuthError) as error:
+        except ERRORS as error:
             raise _unreadable(secret, error) from None
 
     def disable(self, version: str) -> None:
@@ -84,18 +81,13 @@ class Secrets:
         self._permissions.require("secretmanager.versions.disable")
         try:
             self._client.disable_secret_version(name=version, timeout=SECONDS)
-        except (GoogleAPIError, GoogleAuthError) as error:
+        except ERRORS as error:
             code = "SECRET_UNWRITTEN"
-            message = f"{version}: {_why(error)}"
+            message = f"{version}: {why(error)}"
             raise FailedError(code, message) from None
 
 
 def _unreadable(secret: str, error: Exception) -> FailedError:
     code = "SECRET_UNREADABLE"
-    message = f"{secret}: {_why(error)}; check its name, and roles/secretmanager.secretAccessor"
+    message = f"{secret}: {why(error)}; check its name, and roles/secretmanager.secretAccessor"
     return FailedError(code, message)
-
-
-def _why(error: Exception) -> str:
-    # Without the request, which has the text.
-    return str(error.message) if isinstance(error, GoogleAPICallError) else first_line(error)

@@ -1,14 +1,11 @@
 """Cloud Run's services, as far as procedures need them: a new revision, which reads its secrets anew."""
 
-from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError
-from google.auth.exceptions import GoogleAuthError
 from google.cloud import run_v2
 from google.protobuf.field_mask_pb2 import FieldMask  # type: ignore[import-untyped]  # it has no types
 
-from runbooks.engine.cloud import options
+from runbooks.engine.cloud import ERRORS, options, why
 from runbooks.engine.errors import FailedError
 from runbooks.engine.tools import Tools
-from runtime.errors import first_line
 
 SECONDS = 30.0
 # An image that was never pulled where it starts, and the probes of a new revision.
@@ -42,9 +39,8 @@ def roll(tools: Tools, service: str, mark: str) -> str:
             rolling = client.update_service(service=present, update_mask=FieldMask(paths=["template"]), timeout=SECONDS)
             present = rolling.result(timeout=ROLL_SECONDS)  # type: ignore[no-untyped-call]  # Google's client leaves it untyped
         return _serving(present)
-    except (GoogleAPIError, GoogleAuthError) as error:
-        why = str(error.message) if isinstance(error, GoogleAPICallError) else first_line(error)
-        raise _not_rolled(service, f"{why}; check its name, and roles/run.developer") from None
+    except ERRORS as error:
+        raise _not_rolled(service, f"{why(error)}; check its name, and roles/run.developer") from None
     finally:
         client.transport.close()  # type: ignore[no-untyped-call]  # Google's client leaves it untyped
 
@@ -59,7 +55,7 @@ def _serving(service: run_v2.Service) -> str:
     return str(newest).rpartition("/")[2]
 
 
-def _not_rolled(service: str, why: str) -> FailedError:
+def _not_rolled(service: str, reason: str) -> FailedError:
     code = "SERVICE_NOT_ROLLED"
-    message = f"{service}: {why}"
+    message = f"{service}: {reason}"
     return FailedError(code, message)

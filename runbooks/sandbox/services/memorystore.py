@@ -128,13 +128,19 @@ class Memorystore:
         }
 
     def start(self) -> None:
-        """Start every instance's server, at its port."""
+        """Start every instance's server, at its port. One that cannot be started waits for repair."""
         self.operations.abandon()
         for hidden in self._store.all(HIDDEN):
             if hidden.get("process"):
                 end_leftovers([Identity(**hidden["process"])])
         for instance in self._instances.all():
-            self._serve(instance)
+            if instance["state"] == "DELETING":
+                self._remove(instance)
+                continue
+            try:
+                self._serve(instance)
+            except (LocalPlatformError, OSError, redis.RedisError) as error:
+                self._instances.put({**instance, "state": "REPAIRING", "statusMessage": str(error)})
 
     def stop(self) -> None:
         """Stop every server; what they hold is lost."""

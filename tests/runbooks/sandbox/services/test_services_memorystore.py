@@ -165,3 +165,24 @@ def test_a_server_that_a_killed_sandbox_left_is_replaced_at_its_port(tmp_path: P
         with connect(location) as cache:
             assert cache.ping()
     store.close()
+
+
+def test_a_start_carries_a_deletion_to_its_end_and_survives_a_cache_that_cannot_start(
+    store: Store, tmp_path: Path
+) -> None:
+    def left(name: str, **fields: Any) -> None:
+        full = f"projects/p/locations/l/instances/{name}"
+        store.put(memorystore.INSTANCE, full, {"name": full, "state": "READY", **fields})
+        store.put(memorystore.HIDDEN, full, {"name": full, "auth": "secret"})
+
+    left("going", state="DELETING")
+    left("broken", redisConfigs={"no-such-option": "1"})
+    service = memorystore.Memorystore(store, tmp_path)
+    service.start()
+    found = {one["name"]: one for one in store.all(memorystore.INSTANCE, "projects/p/")}
+    service.stop()
+    [(name, broken)] = found.items()
+    assert (name.rpartition("/")[2], broken["state"]) == ("broken", "REPAIRING")
+    assert "no-such-option" in broken["statusMessage"]
+    for kind in (memorystore.INSTANCE, memorystore.HIDDEN):
+        store.delete(kind, name)
