@@ -68,11 +68,11 @@ def serve(folder: Path, *, port: int, monitoring_port: int | None, faults: list[
     """
     if monitoring_port is None:
         monitoring_port = port + 1 if 0 < port < LAST_PORT else 0
-    if monitoring_port and not is_free(monitoring_port):
-        message = f"port {monitoring_port} cannot be used: it is in use; choose another with --monitoring-port"
-        raise SandboxError(message)
     # uvicorn raises the signal again when it has ended, and then it is this that hears it.
     with suppress(StopRequested), stop_requests(), listen(port) as listener:
+        if monitoring_port and not is_free(monitoring_port):
+            message = f"port {monitoring_port} cannot be used: it is in use; choose another with --monitoring-port"
+            raise SandboxError(message)
         url = f"http://{HOST}:{listener.getsockname()[1]}"
         held = Faults(faults)
         with (
