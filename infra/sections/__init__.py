@@ -1,0 +1,1 @@
+"""The settings of one component a file."""
