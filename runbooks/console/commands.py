@@ -17,9 +17,10 @@ from runbooks.console.interruption import ending_at_once
 from runbooks.console.pages import page, rehearsals
 from runbooks.engine import report
 from runbooks.engine.errors import RefusedError, RunbookError, told
-from runbooks.engine.execution import Execution, records_of
+from runbooks.engine.execution import Execution
 from runbooks.engine.journal import Entry, Journal
 from runbooks.engine.procedure import Inputs, Procedure
+from runbooks.engine.records import records_of
 from runbooks.engine.report import Verdict
 from runbooks.engine.target import Target
 from runbooks.local.environment import forget_libpq_variables

@@ -5,9 +5,9 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from runbooks.engine.execution import Ended, Record, State
 from runbooks.engine.findings import Finding, Result
 from runbooks.engine.procedure import Change, Step
+from runbooks.engine.records import Ended, Record, State
 from runbooks.engine.report import Verdict, verdict_of
 
 MARKS = {Result.OK: "✓", Result.FAULT: "✗", Result.MENDED: "✓ mended", Result.UNKNOWN: "?"}

@@ -5,8 +5,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from runbooks.engine.execution import Ended, State
 from runbooks.engine.findings import Finding, Result
+from runbooks.engine.records import Ended, State
 from runbooks.local.files import write_private
 
 

@@ -21,10 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from runbooks.engine.errors import UndeclaredCallError
-from runbooks.engine.execution import DEFECT, UNDO, Ended, Execution, State
+from runbooks.engine.execution import Execution
 from runbooks.engine.journal import Journal
 from runbooks.engine.permissions import ADMIN_API
 from runbooks.engine.procedure import Inputs
+from runbooks.engine.records import DEFECT, UNDO, Ended, State
 from runbooks.local.environment import forget_libpq_variables
 from runbooks.local.files import write_private
 from runbooks.rehearsal.environment import Environment

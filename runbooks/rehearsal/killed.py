@@ -9,9 +9,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from runbooks import procedures
-from runbooks.engine.execution import Execution, Record
+from runbooks.engine.execution import Execution
 from runbooks.engine.journal import Journal
 from runbooks.engine.procedure import Step
+from runbooks.engine.records import Record
 from runbooks.engine.report import verdict_of
 from runbooks.engine.target import Target
 from runbooks.rehearsal.rehearsal import Confirming

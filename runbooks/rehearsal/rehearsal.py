@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from runbooks.engine import report
-from runbooks.engine.execution import Ended, Execution, Record
+from runbooks.engine.execution import Execution
 from runbooks.engine.findings import Finding
 from runbooks.engine.journal import Journal
 from runbooks.engine.procedure import Inputs, Procedure, Step
+from runbooks.engine.records import Ended, Record
 from runbooks.engine.report import Verdict
 from runbooks.rehearsal.environment import Environment
 from runbooks.rehearsal.stage import RehearsalError, Stage, stage

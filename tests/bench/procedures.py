@@ -3,9 +3,10 @@
 import time
 from pathlib import Path
 
-from runbooks.engine.execution import Execution, State
+from runbooks.engine.execution import Execution
 from runbooks.engine.journal import Journal
 from runbooks.engine.procedure import Change, Inputs, Procedure, Step
+from runbooks.engine.records import State
 from runbooks.engine.run import Run
 from runbooks.engine.target import Operator, Target
 from runbooks.rehearsal.rehearsal import Confirming

@@ -1,6 +1,6 @@
 """backup-now before a change that goes wrong: what was written before it can be had back."""
 
-from runbooks.engine.execution import Ended
+from runbooks.engine.records import Ended
 from runbooks.procedures.backup_now import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import Rehearsal
 from runbooks.rehearsal.stage import Stage

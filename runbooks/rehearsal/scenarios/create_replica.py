@@ -2,7 +2,7 @@
 
 import time
 
-from runbooks.engine.execution import Ended
+from runbooks.engine.records import Ended
 from runbooks.procedures.create_replica import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import Rehearsal
 from runbooks.rehearsal.stage import Stage

@@ -4,8 +4,8 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from runbooks.engine import report
-from runbooks.engine.execution import Ended
 from runbooks.engine.findings import Result
+from runbooks.engine.records import Ended
 from runbooks.engine.report import Verdict
 from runbooks.procedures.diagnose_connection import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import Rehearsal

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from runbooks.engine.execution import Ended
+from runbooks.engine.records import Ended
 from runbooks.procedures.dr_drill import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import Rehearsal
 from runbooks.rehearsal.stage import Stage

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
-from runbooks.engine.execution import Ended
+from runbooks.engine.records import Ended
 from runbooks.engine.report import Verdict, verdict_of
 from runbooks.procedures.failover import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import Rehearsal

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from runbooks.engine.execution import Ended
+from runbooks.engine.records import Ended
 from runbooks.engine.report import Verdict, verdict_of
 from runbooks.procedures.promote_dr_replica import PROCEDURE, Asked
 from runbooks.procedures.replicas import copied

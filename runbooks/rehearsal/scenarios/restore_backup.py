@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from runbooks.engine.execution import Ended
+from runbooks.engine.records import Ended
 from runbooks.procedures.restore_backup import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import Rehearsal
 from runbooks.rehearsal.stage import Stage

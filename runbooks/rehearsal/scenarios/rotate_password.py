@@ -6,7 +6,7 @@ import psycopg2
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
-from runbooks.engine.execution import Ended
+from runbooks.engine.records import Ended
 from runbooks.procedures.rotate_password import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import Rehearsal
 from runbooks.rehearsal.stage import Stage

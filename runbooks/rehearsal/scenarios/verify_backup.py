@@ -1,6 +1,6 @@
 """verify-backup on a Sunday: a marker of the night, the backup, and rows that came after it."""
 
-from runbooks.engine.execution import Ended
+from runbooks.engine.records import Ended
 from runbooks.engine.report import Verdict, verdict_of
 from runbooks.procedures.verify_backup import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import Rehearsal

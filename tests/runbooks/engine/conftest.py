@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from runbooks import procedures
 from runbooks.console import commands
-from runbooks.engine.execution import Ended, Execution, Record
+from runbooks.engine.execution import Execution
 from runbooks.engine.findings import Finding
 from runbooks.engine.journal import Journal
 from runbooks.engine.procedure import Procedure, Step
+from runbooks.engine.records import Ended, Record
 from tests.runbooks.engine import toys
 from tests.running import clean_environment
 

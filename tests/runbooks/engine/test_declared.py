@@ -9,9 +9,9 @@ from typing import ClassVar
 import pytest
 
 from runbooks.engine.errors import UndeclaredCallError
-from runbooks.engine.execution import State
 from runbooks.engine.permissions import ADMIN_API, DESTRUCTIVE, KNOWN, Permissions
 from runbooks.engine.procedure import Procedure, Step
+from runbooks.engine.records import State
 from runbooks.sandbox.sql.methods import METHODS
 from tests.runbooks.engine import toys
 from tests.runbooks.engine.conftest import World

@@ -8,9 +8,9 @@ import pytest
 from dbos._migration import sqlite_migrations
 
 from runbooks.engine.errors import RefusedError, RunbookError
-from runbooks.engine.execution import State
 from runbooks.engine.journal import Journal
 from runbooks.engine.locks import instance_lock
+from runbooks.engine.records import State
 from runtime.errors import HoldfastError
 from tests.runbooks.engine import toys
 from tests.runbooks.engine.conftest import Hearing, World

@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 
-from runbooks.engine.execution import Ended, Execution
+from runbooks.engine.execution import Execution
 from runbooks.engine.journal import Entry, Journal
 from runbooks.engine.procedure import Inputs, Procedure
+from runbooks.engine.records import Ended
 from runbooks.engine.target import Target
 from runbooks.rehearsal.rehearsal import Confirming
 from runbooks.rehearsal.stage import Stage

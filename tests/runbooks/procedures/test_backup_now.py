@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from runbooks.engine.execution import State
+from runbooks.engine.records import State
 from runbooks.procedures.backup_now import PROCEDURE, Asked
 from runbooks.rehearsal.environment import Environment
 from runbooks.rehearsal.faults import Case, Failure, Verdict, cases, play

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runbooks.engine.execution import State
+from runbooks.engine.records import State
 from runbooks.procedures.create_replica import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import judged
 from runbooks.rehearsal.scenarios.create_replica import REHEARSAL

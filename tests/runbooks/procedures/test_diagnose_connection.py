@@ -20,9 +20,10 @@ from sqlalchemy import URL, make_url
 
 from runbooks.engine import report
 from runbooks.engine.errors import FailedError
-from runbooks.engine.execution import Ended, Execution
+from runbooks.engine.execution import Execution
 from runbooks.engine.findings import Result
 from runbooks.engine.journal import Journal
+from runbooks.engine.records import Ended
 from runbooks.engine.report import Verdict
 from runbooks.engine.target import Proxy, Target
 from runbooks.local.ports import free_port

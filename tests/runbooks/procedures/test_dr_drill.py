@@ -3,7 +3,7 @@
 import pytest
 
 from runbooks.engine import report
-from runbooks.engine.execution import State
+from runbooks.engine.records import State
 from runbooks.engine.report import Verdict
 from runbooks.procedures.dr_drill import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import judged

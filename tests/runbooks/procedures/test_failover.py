@@ -2,7 +2,7 @@
 
 import pytest
 
-from runbooks.engine.execution import State
+from runbooks.engine.records import State
 from runbooks.engine.report import Verdict, findings_of, verdict_of
 from runbooks.procedures.failover import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import judged

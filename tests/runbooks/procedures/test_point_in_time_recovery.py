@@ -8,9 +8,10 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy import make_url
 
 from runbooks.engine.cloud import options
-from runbooks.engine.execution import Ended, Execution, State
+from runbooks.engine.execution import Execution
 from runbooks.engine.findings import Result
 from runbooks.engine.procedure import Step
+from runbooks.engine.records import Ended, State
 from runbooks.engine.report import Verdict, findings_of, verdict_of
 from runbooks.procedures.point_in_time_recovery import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import Confirming, judged

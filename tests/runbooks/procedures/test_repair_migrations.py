@@ -14,8 +14,8 @@ from alembic import command
 from sqlalchemy import URL
 
 from runbooks.engine import report
-from runbooks.engine.execution import Ended, State
 from runbooks.engine.findings import Result
+from runbooks.engine.records import Ended, State
 from runbooks.procedures.repair_migrations import PROCEDURE, Asked
 from runbooks.procedures.schema import chain, structure
 from runbooks.procedures.schema.judgement import Judgement, judge

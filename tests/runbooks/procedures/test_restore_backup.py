@@ -5,7 +5,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from runbooks.engine.execution import State
+from runbooks.engine.records import State
 from runbooks.engine.report import Verdict, verdict_of
 from runbooks.procedures.restore_backup import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import judged

@@ -7,8 +7,8 @@ from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
 from runbooks.engine.cloud import options
-from runbooks.engine.execution import State
 from runbooks.engine.findings import Result
+from runbooks.engine.records import State
 from runbooks.procedures.rotate_password import PROCEDURE, Asked
 from runbooks.rehearsal.rehearsal import judged
 from runbooks.rehearsal.scenarios.rotate_password import REHEARSAL
