@@ -71,7 +71,7 @@ def settings_of(**values: object) -> ApiSettings:
     return ApiSettings(_env_file=None, **{"secret_key": SecretStr(SECRET), "max_workers": 1, **values})
 
 
-# The servers' data takes a tenth of it.
+# The servers' data took a third of it.
 MEMORY, ROOMY_BYTES = Path("/dev/shm"), 10_000_000_000  # noqa: S108  # pytest makes folders of its own there
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import psycopg2
-from google.api_core.exceptions import GoogleAPIError
 from psycopg2.extensions import connection as Connection  # noqa: N812  # it is a class
 from pydantic import SecretStr
 
@@ -174,8 +173,3 @@ class Tools:
             raise RunbookError(message) from None
         path.write_text(certificate)
         return path
-
-
-def explained(error: GoogleAPIError) -> str:
-    """One of Google's errors, in a line."""
-    return first_line(error)

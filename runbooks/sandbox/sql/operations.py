@@ -277,7 +277,7 @@ class Operations:
     def _run(self, call: Call, task: Task, work: Work, before: Sequence[Task]) -> None:
         for one in before:
             one.ended.wait()
-        task.wait(self._faults.seconds(call.method))
+        task.wait(self._faults.operation_seconds(call.method))
         task.doom = self._faults.error(call.method)
         self._carry_out(call, task, work)
 

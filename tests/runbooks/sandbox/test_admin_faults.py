@@ -1,5 +1,6 @@
 """Faults by name and count, and what survives the sandbox's own end."""
 
+import datetime as dt
 import json
 import os
 import re
@@ -100,7 +101,10 @@ def test_faults_over_http(tmp_path: Path) -> None:
         admin.fault("operations.get:503")
         assert admin.control.get("faults").json() == {"faults": ["operations.get:503"]}
         assert admin.control.delete("faults").json() == {"faults": []}
-        admin.well(admin.http.delete("instances/one"))
+        admin.fault("operations:slow=0.5")
+        slow = admin.well(admin.http.delete("instances/one"))
+        begun, asked = (dt.datetime.fromisoformat(slow[name]) for name in ("startTime", "insertTime"))
+        assert begun - asked >= dt.timedelta(seconds=0.5)
 
 
 @contextmanager
