@@ -59,13 +59,13 @@ class Plausible(Mocks):
     """Answers with plausible values.
 
     Args:
-        project: the Pulumi project's name, where no Google project is set.
-        settings: the stack's, of which gcp:project and gcp:region are read.
+        project: the Pulumi project's name.
+        settings: the stack's, of which Google's project and region are read.
     """
 
     def __init__(self, project: str, settings: Mapping[str, str]) -> None:
-        self._project = settings.get("gcp:project", project)
-        self._region = settings.get("gcp:region", "us-central1")
+        self._project = settings.get(f"{project}:project", settings.get("gcp:project", project))
+        self._region = settings.get(f"{project}:region", settings.get("gcp:region", "us-central1"))
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """A resource as it were after its creation."""

@@ -1,0 +1,1 @@
+"""What is in the cloud: one component a file."""
