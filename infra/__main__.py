@@ -7,9 +7,14 @@ from pulumi.runtime import config as pulumi_config
 from infra import config
 from infra.components.project_services import ProjectServices
 from infra.environment import Environment
+from infra.errors import ConfigError
 
-# Whatever is wrong with the settings is said before anything is registered.
-settings = config.load(pulumi_config.CONFIG.get() or pulumi_config.get_config_env())
+try:
+    # Whatever is wrong is said before anything is registered.
+    settings = config.load(pulumi_config.CONFIG.get() or pulumi_config.get_config_env())
+except ConfigError as error:
+    # Pulumi shows its text alone, without a traceback.
+    raise pulumi.RunError(str(error)) from error
 env = Environment(pulumi.get_stack(), settings)
 
 services = ProjectServices(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Hashable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,40 @@ def read(stack: str, root: Path = ROOT) -> dict[str, object]:
         message = f"{name}: {secret} is a secret; only facts are here: put it into Secret Manager, and take it out"
         raise ConfigError(message)
     return {**_defaults(project, space), **own}
+
+
+def with_changes(config: Mapping[str, object], changes: Mapping[str, str], space: str = PROJECT) -> dict[str, object]:
+    """The configuration with some settings changed.
+
+    Args:
+        config: by key with its namespace, as `read` gives it.
+        changes: by path, as service.image; values as a stack's file would have them.
+        space: the namespace of the paths.
+
+    Raises:
+        ConfigError: a path leads through what is no section, or a value cannot be read.
+    """
+    changed: dict[str, object] = deepcopy(dict(config))
+    for path, text in changes.items():
+        first, *names = path.split(".")
+        place: dict[str, object] = changed
+        steps = [_key(first, space), *names]
+        for step in steps[:-1]:
+            below = place.setdefault(step, {})
+            if not isinstance(below, dict):
+                message = f"{path}: {step} is no section; write SECTION.SETTING=VALUE"
+                raise ConfigError(message)
+            place = below
+        place[steps[-1]] = _scalar(path, text)
+    return changed
+
+
+def _scalar(path: str, text: str) -> object:
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506  # it is a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        message = f"{path}: {_place(error)}"
+        raise ConfigError(message) from None
 
 
 def _defaults(project: Mapping[object, object], space: str) -> dict[str, object]:

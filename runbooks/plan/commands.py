@@ -19,6 +19,10 @@ Diff = Annotated[str | None, typer.Option(metavar="STACK", help="Show what diffe
 DiffFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Show what differs from an earlier plan, written with --json.")
 ]
+Change = Annotated[
+    list[str] | None,
+    typer.Option("--config", "-c", metavar="PATH=VALUE", help="Another value of a setting, such as service.image."),
+]
 Snapshot = Annotated[Path | None, typer.Option(metavar="FILE", help="Write this snapshot of the plan anew.")]
 Folder = Annotated[Path, typer.Option("--project", metavar="FOLDER", help="The folder that has Pulumi.yaml.")]
 
@@ -35,12 +39,14 @@ def plan(
     resolve: Resolve = False,
     diff: Diff = None,
     diff_file: DiffFile = None,
+    change: Change = None,
     snapshot: Snapshot = None,
     project: Folder = ROOT,
 ) -> None:
     """What `pulumi up` would build, without a cloud, credentials or the pulumi command.
 
-    Secrets are shown as [secret]; what only the cloud knows as [unknown]. With --diff, from the other one to this one.
+    Secrets are shown as [secret]; what only the cloud knows as [unknown]. With --diff, from the other one to this one:
+    `holdfast plan prod --diff prod --config service.max_instances=20` shows what a setting changes.
     """
     # Here and not above: every command of `holdfast` would wait for what Pulumi imports.
     from runbooks.plan import display  # noqa: PLC0415
@@ -54,7 +60,8 @@ def plan(
         message = "--diff and --diff-file both say what to compare with; give one"
         raise PlanError(message)
     evaluated = Project(project.absolute())
-    planned = evaluate(evaluated, stack, resolve=resolve)
+    changes = _changes(change or [])
+    planned = evaluate(evaluated, stack, resolve=resolve, changes=changes)
     # Python looks for garbage once more as it ends: half a second among Pulumi's modules, which stay.
     gc.freeze()
     for line in planned.warnings:
@@ -75,6 +82,16 @@ def plan(
         typer.echo(json.dumps([one.model_dump(mode="json") for one in found], indent=2, ensure_ascii=False))
     else:
         display.show_differences(found, diff or str(diff_file), stack)
+
+
+def _changes(said: list[str]) -> dict[str, str]:
+    from runbooks.plan.errors import PlanError  # noqa: PLC0415
+
+    pairs = [one.partition("=") for one in said]
+    if wrong := next((one for one, (path, equals, _) in zip(said, pairs, strict=True) if not (path and equals)), None):
+        message = f"--config {wrong}: write PATH=VALUE, such as service.max_instances=20"
+        raise PlanError(message)
+    return {path: value for path, _, value in pairs}
 
 
 def _read(path: Path | None) -> "list[Resource]":

@@ -6,6 +6,7 @@ import runpy
 import sys
 import threading
 import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]  # it has no types
@@ -28,7 +29,9 @@ from runtime.errors import HoldfastError
 SECONDS = 60
 
 
-def evaluate(project: Project, stack: str, *, resolve: bool = False) -> Plan:
+def evaluate(
+    project: Project, stack: str, *, resolve: bool = False, changes: Mapping[str, str] | None = None
+) -> Plan:
     """The plan of a stack.
 
     Each evaluation has a thread of its own. Pulumi keeps its state in context variables, and a new thread begins
@@ -38,11 +41,12 @@ def evaluate(project: Project, stack: str, *, resolve: bool = False) -> Plan:
         project: where the program is.
         stack: which settings it is given.
         resolve: give each output a plausible value; otherwise what only the cloud knows stays unknown.
+        changes: settings by path, as service.image, over the stack's.
 
     Raises:
         PlanError: there is no such stack, or the program fails.
     """
-    settings = project.settings(stack)
+    settings = project.settings(stack, changes)
     if not project.program.is_file():
         message = f"there is no program: {project.program}"
         raise PlanError(message)
@@ -131,14 +135,12 @@ class _Engine:
 
 def _line(error: BaseException, project: Project, monitor: Monitor) -> str:
     """One line: a message that is meant for people as it is, any other with its place in the program."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ConfigError):
-            # One line a fault.
-            return str(cause)
-        if isinstance(cause, HoldfastError | RunError):
-            return " ".join(str(cause).split())
-        cause = cause.__cause__
+    causes = list(_causes(error))
+    if settings := next((cause for cause in causes if isinstance(cause, ConfigError)), None):
+        # One line a fault.
+        return str(settings)
+    if known := next((cause for cause in causes if isinstance(cause, HoldfastError | RunError)), None):
+        return " ".join(str(known).split())
     if isinstance(error, SystemExit):
         return f"the program ended with {error.code!r}"
     text = " ".join(str(error).split())
@@ -151,6 +153,12 @@ def _line(error: BaseException, project: Project, monitor: Monitor) -> str:
     if frames:
         place = f" ({Path(frames[-1].filename).relative_to(project.folder)}:{frames[-1].lineno})"
     return f"the program failed: {type(error).__name__}: {text}{place}"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _is_ours(path: Path, project: Project) -> bool:

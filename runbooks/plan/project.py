@@ -1,6 +1,7 @@
 """A project and its stacks as Pulumi reads them: Pulumi.yaml, and one Pulumi.<stack>.yaml each."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,18 @@ class Project:
         main = self.folder / str(self._document.get("main", "."))
         return main / "__main__.py" if main.is_dir() else main
 
-    def settings(self, stack: str) -> Settings:
+    def settings(self, stack: str, changes: Mapping[str, str] | None = None) -> Settings:
         """What the program finds in its configuration: the stack's file over the project's defaults.
+
+        Args:
+            stack: whose file.
+            changes: settings by path, over both.
 
         Raises:
             PlanError: there is no such stack, or a file cannot be read.
         """
         try:
-            values = stack_files.read(stack, self.folder)
+            values = stack_files.with_changes(stack_files.read(stack, self.folder), changes or {}, self.name)
         except ConfigError as error:
             raise PlanError(str(error)) from None
         declared: dict[str, Any] = self._document.get("config") or {}

@@ -66,6 +66,12 @@ def test_people_see_before_and_after() -> None:
     assert "dev ⇒ prod: 0 to replace, 0 to delete, 2 to update, 0 to create" in shown
 
 
+def test_people_see_what_a_setting_would_change() -> None:
+    shown = run(NESTED, "dev", "--diff", "dev", "--config", "tier=db-custom-4-15360").stdout
+    assert "settings.tier: db-f1-micro ⇒ db-custom-4-15360" in shown
+    assert "0 to replace, 0 to delete, 2 to update, 0 to create" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -73,6 +79,9 @@ def test_people_see_before_and_after() -> None:
         (["dev", "--diff", "prod", "--diff-file", "x"], "give one"),
         (["dev", "--diff-file", "/nowhere/plan.json"], "/nowhere/plan.json: No such file or directory"),
         (["dev", "--diff-file", str(NESTED / "Pulumi.yaml")], "it is not a plan"),
+        (["dev", "--config", "tier"], "--config tier: write PATH=VALUE"),
+        (["dev", "--config", "tier.size=2"], "tier.size: holdfast:tier is no section"),
+        (["dev", "--config", "tier=[2"], "tier: line 1, column 3"),
     ],
 )
 def test_what_cannot_be_planned_is_said_in_a_line(arguments: list[str], line: str) -> None:
