@@ -16,10 +16,13 @@ from sqlalchemy.exc import ArgumentError
 from runtime.errors import ConfigurationError
 from runtime.platform.providers import OidcProvider, is_trustworthy
 
+OWNER_ROLE = "holdfast_owner"
 APP_ROLE = "holdfast_app"
 JOBS_ROLE = "holdfast_jobs"
 READONLY_ROLE = "holdfast_readonly"
 GROUP_ROLES = (APP_ROLE, JOBS_ROLE, READONLY_ROLE)
+# What a login may become a member of: an operator's, of the owner.
+MEMBER_ROLES = (OWNER_ROLE, *GROUP_ROLES)
 MOST_WORKERS = 64
 # Of a Cloud SQL instance: PROJECT:REGION:INSTANCE; an old project has a domain before it.
 CONNECTION_NAME = r"^[^:\s]+(:[^:\s]+)?:[^:\s]+:[^:\s]+$"
@@ -181,8 +184,8 @@ class Settings(BaseSettings):
         members: dict[str, tuple[str, ...]] = {}
         for item in filter(None, (part.strip() for part in text.split(","))):
             role, _, user = item.partition("=")
-            if role not in GROUP_ROLES or not user:
-                message = f"DB_ROLE_MEMBERS: write ROLE=USER,… with ROLE one of {', '.join(GROUP_ROLES)}"
+            if role not in MEMBER_ROLES or not user:
+                message = f"DB_ROLE_MEMBERS: write ROLE=USER,… with ROLE one of {', '.join(MEMBER_ROLES)}"
                 raise ValueError(message)
             members[role] = (*members.get(role, ()), user)
         return {**values, "db_role_members": members}

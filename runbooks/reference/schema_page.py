@@ -11,8 +11,7 @@ from runbooks.reference.catalog import Catalog, Relation, Row, read_catalog
 from runbooks.reference.markdown import code, link, table
 from runtime.db import revisions
 from runtime.db.metadata import MODELS, metadata
-from runtime.db.roles import OWNER_ROLE
-from runtime.settings import APP_ROLE, GROUP_ROLES, JOBS_ROLE, READONLY_ROLE
+from runtime.settings import APP_ROLE, GROUP_ROLES, JOBS_ROLE, OWNER_ROLE, READONLY_ROLE
 
 # PostgreSQL's own words, and shorter ones that mean the same.
 SHORT = (

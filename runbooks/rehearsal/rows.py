@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine, text
 
-from runtime.db.roles import OWNER_ROLE
+from runtime.settings import OWNER_ROLE
 
 ROWS = (
     """INSERT INTO optimization_runs (id, name, method, objective, search_space, num_experiments, status, created_by)

@@ -10,11 +10,10 @@ import structlog
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from runtime.settings import APP_ROLE, GROUP_ROLES, JOBS_ROLE, READONLY_ROLE
+from runtime.settings import APP_ROLE, GROUP_ROLES, JOBS_ROLE, OWNER_ROLE, READONLY_ROLE
 
 log = structlog.get_logger()
 
-OWNER_ROLE = "holdfast_owner"
 EXTENSIONS = ("pg_stat_statements", "amcheck")
 
 # Table → role → privileges. What is not named is not granted; a test holds this to the models.

@@ -4,8 +4,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from runtime.db.roles import EXTENSIONS, GRANTS, OWNER_ROLE
-from runtime.settings import APP_ROLE, GROUP_ROLES
+from runtime.db.roles import EXTENSIONS, GRANTS
+from runtime.settings import APP_ROLE, GROUP_ROLES, OWNER_ROLE
 from runtime.verification.checks import Code
 
 # Of a table's rows: within it, a difference is what happened between two looks.

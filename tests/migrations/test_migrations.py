@@ -19,9 +19,9 @@ from runtime.db.engine import engine_at
 from runtime.db.migrate import Migration, migrate
 from runtime.db.pool import Database
 from runtime.db.release import schema_revision
-from runtime.db.roles import EXTENSIONS, OWNER_ROLE
+from runtime.db.roles import EXTENSIONS
 from runtime.jobs.partitions import ensure_partitions
-from runtime.settings import APP_ROLE, JOBS_ROLE
+from runtime.settings import APP_ROLE, JOBS_ROLE, OWNER_ROLE
 from tests.conftest import PASSWORD, TestDatabase, as_secret, autocommit, new_server, settings_of
 from tests.migrations.snapshot import snapshot
 from tests.running import DEADLINE, PROGRAMS, ROOT, clean_environment, environment_of, run, runtime

@@ -184,7 +184,7 @@ REFUSED: dict[str, tuple[dict[str, str | None], str]] = {
     "short secret": ({"SECRET_KEY": "x" * 31}, "SECRET_KEY: "),
     "no secret": ({"SECRET_KEY": None}, "SECRET_KEY: not set, and it has no default"),
     "log level": ({"LOG_LEVEL": "verbose"}, "LOG_LEVEL: "),
-    "unknown group": ({"DB_ROLE_MEMBERS": "holdfast_owner=me"}, "DB_ROLE_MEMBERS: write ROLE=USER"),
+    "unknown group": ({"DB_ROLE_MEMBERS": "holdfast_admin=me"}, "DB_ROLE_MEMBERS: write ROLE=USER"),
     "group without member": ({"DB_ROLE_MEMBERS": "holdfast_app="}, "DB_ROLE_MEMBERS: write ROLE=USER"),
     "member without group": ({"DB_ROLE_MEMBERS": "me"}, "DB_ROLE_MEMBERS: write ROLE=USER"),
     "pool upside down": ({"DB_POOL_MIN": "31"}, "DB_POOL_MIN: 31 is more than DB_POOL_MAX, 30"),

@@ -9,8 +9,8 @@ from sqlalchemy.exc import ProgrammingError
 
 from runtime.db.metadata import metadata
 from runtime.db.migrate import migrate
-from runtime.db.roles import FUNCTION_GRANTS, GRANTS, OWNER_ROLE
-from runtime.settings import APP_ROLE, GROUP_ROLES, JOBS_ROLE, READONLY_ROLE
+from runtime.db.roles import FUNCTION_GRANTS, GRANTS
+from runtime.settings import APP_ROLE, GROUP_ROLES, JOBS_ROLE, OWNER_ROLE, READONLY_ROLE
 from tests.conftest import TestDatabase, autocommit
 
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN")
@@ -281,6 +281,18 @@ def test_what_was_revoked_by_hand_comes_back(database: TestDatabase) -> None:
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM experiments")) == 0
     engine.dispose()
+
+
+def test_an_operators_login_owns_what_others_migrated(database: TestDatabase) -> None:
+    with autocommit(database.url()) as connection:
+        connection.execute(text("CREATE ROLE operator_login LOGIN"))
+        try:
+            migrate(database.settings(db_role_members={OWNER_ROLE: ("operator_login",)}))
+            assert connection.scalar(
+                text("SELECT has_table_privilege('operator_login', 'experiments', 'TRUNCATE, UPDATE, DELETE')")
+            )
+        finally:
+            connection.execute(text("DROP ROLE operator_login"))
 
 
 def test_any_login_can_be_made_a_member_whatever_its_name(database: TestDatabase) -> None:
