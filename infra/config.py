@@ -31,6 +31,8 @@ GIVEN_BY_PROGRAM = {"gcp:project": "project", "gcp:region": "region", "gcp:zone"
 # For procedures, and for a person who looks.
 OPERATOR_CONNECTIONS = 2
 AUDIT_DAYS = 400
+# Of a budget's channels.
+MOST_TOLD = 5
 
 Region = Annotated[str, AfterValidator(check_region)]
 
@@ -46,7 +48,7 @@ class StackConfig(Section):
     production: bool = Field(default=True, description="Refuses what production must not be without.")
     name: str = Field(
         default="holdfast",
-        pattern=r"^[a-z][a-z0-9-]{0,19}$",
+        pattern=r"^[a-z][a-z0-9-]{1,19}$",
         examples=["holdfast"],
         description="Begins each resource's name.",
     )
@@ -88,6 +90,8 @@ class StackConfig(Section):
                 f"{self.connections} connections, and {self.database.tier} takes {self.database.max_connections}; "
                 f"write {self._fitting}"
             )
+        if self.budget.billing_account is not None and len(self.monitoring.emails) > MOST_TOLD:
+            yield f"monitoring.emails: a budget tells {MOST_TOLD} at most; write a group's address in their place"
         if self.production:
             yield from self._production_faults()
 

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, text
 from runtime.db.engine import make_engine
 from runtime.db.locks import alone
 from runtime.db.metadata import metadata
-from runtime.db.roles import OWNER_ROLE, become_owner, ensure_roles, may_migrate
-from runtime.settings import Settings, load
+from runtime.db.roles import become_owner, ensure_roles, may_migrate
+from runtime.settings import OWNER_ROLE, Settings, load
 
 # A migration that waits for a lock blocks everyone behind it: better to fail and be tried again.
 LOCK_TIMEOUT = "4s"
@@ -74,8 +74,11 @@ def run() -> None:
         migrate_online(given)
         return
     engine = make_engine(load(Settings), application_name="holdfast-alembic", duty="migration")
-    with engine.connect() as connection:
-        migrate_online(connection)
+    try:
+        with engine.connect() as connection:
+            migrate_online(connection)
+    finally:
+        engine.dispose()
 
 
 run()

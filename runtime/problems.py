@@ -157,6 +157,13 @@ class IdempotencyMismatch(InvalidInput):
     title = "The Idempotency-Key belongs to another request"
 
 
+class NotConfigured(Conflict):
+    """The platform has no setting for this."""
+
+    code = "not-configured"
+    title = "The platform is not set up for this"
+
+
 class PreconditionFailed(Problem):
     """What is to be changed has another version than the one that If-Match names."""
 

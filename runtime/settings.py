@@ -24,6 +24,8 @@ GROUP_ROLES = (APP_ROLE, JOBS_ROLE, READONLY_ROLE)
 # What a login may become a member of: an operator's, of the owner.
 MEMBER_ROLES = (OWNER_ROLE, *GROUP_ROLES)
 MOST_WORKERS = 64
+# By which of its addresses a Cloud SQL instance is reached: in the network, or through Private Service Connect.
+IpType = Literal["private", "psc"]
 # Of a Cloud SQL instance: PROJECT:REGION:INSTANCE; an old project has a domain before it.
 CONNECTION_NAME = r"^[^:\s]+(:[^:\s]+)?:[^:\s]+:[^:\s]+$"
 
@@ -66,6 +68,27 @@ def _endpoint(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    value = value.removesuffix("/")
+    if not is_trustworthy(value):
+        message = "write https://HOST; http://HOST:PORT is for loopback addresses only"
+        raise ValueError(message)
+    return value
+
+
+def _local_port(value: str) -> str:
+    # Of plain http, only this machine's addresses are trustworthy.
+    url = f"http://{value}"
+    try:
+        is_right = is_trustworthy(url) and url == f"http://{urlsplit(url).netloc}" and urlsplit(url).port is not None
+    except ValueError:
+        is_right = False
+    if not is_right:
+        message = "write HOST:PORT of this machine, as 127.0.0.1:9001; without it Google's is used"
+        raise ValueError(message)
+    return value
+
+
 def _archive_url(value: str) -> str:
     if value.partition("://")[0] not in {"gs", "s3", "file"}:
         message = "write gs://BUCKET, s3://BUCKET or file:///FOLDER"
@@ -73,7 +96,7 @@ def _archive_url(value: str) -> str:
     return value
 
 
-def _split_origins(value: object) -> object:
+def _split(value: object) -> object:
     return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
 
 
@@ -122,6 +145,7 @@ def _minimums(value: object) -> object:
 
 
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+SecretId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
 OidcProviders = Annotated[tuple[OidcProvider, ...], NoDecode, BeforeValidator(_json), AfterValidator(_once)]
 
 
@@ -142,6 +166,7 @@ class Settings(BaseSettings):
     # Where the database is: one of DATABASE_URL, GCP_SQL_INSTANCE, DB_HOST.
     database_url: PostgresUrl | None = None
     gcp_sql_instance: str | None = Field(default=None, pattern=CONNECTION_NAME)
+    gcp_sql_ip_type: IpType = "private"
     # Of the Cloud SQL Admin API, if it is not Google's.
     cloud_sql_admin_endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
     db_host: str | None = None
@@ -170,6 +195,21 @@ class Settings(BaseSettings):
 
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
     archive_url: Annotated[str, AfterValidator(_archive_url)] | None = None
+
+    # The project that is published to, and whose traces the log's lines belong to.
+    google_cloud_project: str | None = Field(default=None, pattern=r"^[a-z0-9:.-]+$")
+    google_cloud_region: str = Field(default="global", pattern=r"^[a-z0-9-]+$")
+    # Cloud Run says it of a service: what its metrics are told apart by.
+    k_service: str = Field(default="holdfast", max_length=100)
+    # One of the instances that serve at once.
+    metrics_instance: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,100}$")
+    # HOST:PORT on this machine of what stands in for Cloud Monitoring.
+    cloud_monitoring_endpoint: Annotated[str, AfterValidator(_local_port)] | None = None
+    # Of Secret Manager, if it is not Google's.
+    secret_manager_endpoint: Annotated[str, AfterValidator(_address)] | None = None
+    # Which secrets are to be replaced, and after how many days.
+    rotated_secrets: Annotated[tuple[SecretId, ...], NoDecode, BeforeValidator(_split)] = Field(default_factory=tuple)
+    secret_rotation_days: float = Field(default=90, gt=0)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     debug: bool = False
@@ -212,7 +252,7 @@ class Settings(BaseSettings):
     def url(self) -> URL:
         """Where the database is, as libpq understands it, driver not chosen.
 
-        A Cloud SQL instance is the Auth Proxy's socket; asyncpg uses the connector instead.
+        A Cloud SQL instance is the Auth Proxy's socket, which need not be there; asyncpg uses the connector instead.
         """
         if self.database_url is not None:
             return make_url(self.database_url.get_secret_value()).set(drivername="postgresql")
@@ -276,11 +316,9 @@ class ApiSettings(Settings):
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024, le=1024**3)
     # Sites whose pages may call the API from a browser; by default none.
     cors_origins: Annotated[
-        tuple[Annotated[str, AfterValidator(_origin)], ...] | None, NoDecode, BeforeValidator(_split_origins)
+        tuple[Annotated[str, AfterValidator(_origin)], ...] | None, NoDecode, BeforeValidator(_split)
     ] = None
 
-    # Whose traces the log's lines belong to.
-    google_cloud_project: str | None = Field(default=None, pattern=r"^[a-z0-9:.-]+$")
     # Where the workers of one instance leave their figures for each other.
     metrics_dir: Path | None = None
 

@@ -10,6 +10,7 @@ APIS = (
     "cloudresourcemanager",
     "cloudscheduler",
     "compute",
+    "containerscanning",
     "iam",
     "iap",
     "logging",
@@ -47,5 +48,6 @@ def _apis(env: Environment) -> tuple[str, ...]:
         "bigquery": config.analytics,
         "billingbudgets": config.budget.billing_account is not None,
         "cloudkms": config.customer_managed_keys,
+        "dns": config.database.connectivity == "PRIVATE_SERVICE_CONNECT",
     }
     return (*APIS, *(name for name, is_wanted in wanted.items() if is_wanted))

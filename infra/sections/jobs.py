@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from infra.sections.base import Section
+from infra.sections.service import EXAMPLE, IMAGE
 
 # Of minutes, hours, days, months and days of the week.
 CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
@@ -37,20 +38,45 @@ class JobConfig(Section):
     """One job."""
 
     command: str = Field(pattern=r"^[a-z][a-z-]*$", examples=["partitions"], description="Of python -m runtime.")
+    options: tuple[Annotated[str, Field(pattern=r"^--[a-z]")], ...] = Field(
+        default=(), examples=["--apply"], description="Of the command."
+    )
     schedule: Cron | None = Field(default=None, description="UTC; without one a release or a person starts it.")
     timeout_seconds: int = Field(default=600, ge=1, le=86400)
     retries: int = Field(default=0, ge=0, le=10)
-    connections: int = Field(default=2, ge=0, le=10, description="That it holds at most.")
+    memory_mb: int = Field(default=512, ge=512, le=4096, description="Beside one CPU.")
+    connections: int = Field(default=1, ge=0, le=10, description="That it holds at most.")
+
+
+class MigrateConfig(JobConfig):
+    """What a release begins with."""
+
+    image: str | None = Field(
+        default=None,
+        pattern=IMAGE,
+        examples=[EXAMPLE],
+        description="Whose schema the database has, where a newer release was given up.",
+    )
+    attempt: int = Field(
+        default=1, ge=1, description="One more, when the migration of an image failed and is to be run again."
+    )
 
 
 class JobsConfig(Section):
     """The runtime's commands that are jobs."""
 
-    migrate: JobConfig = JobConfig(command="migrate", timeout_seconds=3600)
+    migrate: MigrateConfig = MigrateConfig(command="migrate", timeout_seconds=3600)
     partitions: JobConfig = JobConfig(command="partitions", schedule="30 0 * * *", retries=3)
-    forget_idempotency_keys: JobConfig = JobConfig(command="forget-idempotency-keys", schedule="15 * * * *", retries=3)
-    recovery_marker: JobConfig = JobConfig(command="recovery-marker", schedule="*/10 * * * *", timeout_seconds=60)
-    verify_backup: JobConfig = JobConfig(command="verify-backup", schedule="0 3 * * 0", timeout_seconds=10800)
+    forget_idempotency_keys: JobConfig = JobConfig(
+        command="forget-idempotency-keys", options=("--apply",), schedule="15 * * * *", retries=3
+    )
+    # An execution a minute would be most of what the jobs cost. A minute more or less of where the data ends is not.
+    recovery_marker: JobConfig = JobConfig(command="recovery-marker", schedule="*/5 * * * *", timeout_seconds=180)
+    # It says by its code that a backup failed: a second try would restore it once more.
+    verify_backup: JobConfig = JobConfig(
+        command="verify-backup", schedule="0 3 * * 0", timeout_seconds=10800, memory_mb=1024, connections=2
+    )
+    publish_metrics: JobConfig = JobConfig(command="publish-metrics", schedule="*/15 * * * *", timeout_seconds=300)
 
     @model_validator(mode="before")
     @classmethod

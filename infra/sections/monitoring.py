@@ -1,6 +1,6 @@
 """What is looked at, and who is told."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ class AlertsConfig(Section):
     slow_query_ratio: float = Field(default=0.05, gt=0, le=1)
     backup_age_hours: int = Field(default=28, ge=25, le=168, description="A daily backup may start four hours late.")
     verification_age_days: int = Field(default=8, ge=8, le=31)
+    partitions_months_ahead: int = Field(default=2, ge=1, le=3, description="They are made three months ahead.")
     replication_lag_seconds: int = Field(default=60, ge=1)
     cpu_utilization: float = Field(default=0.8, gt=0, le=1)
     memory_utilization: float = Field(default=0.9, gt=0, le=1)
@@ -30,8 +31,10 @@ class MonitoringConfig(Section):
     """Channels, thresholds and the objective."""
 
     emails: tuple[Annotated[str, Field(pattern=EMAIL)], ...] = Field(
-        default=(), examples=["oncall@example.com"], description="Who is told."
+        default=(),
+        examples=["oncall@example.com"],
+        description="Who is told. With nobody the alerts are there, and are seen in the console alone.",
     )
     alerts: AlertsConfig = AlertsConfig()
-    availability_objective: float = Field(default=0.999, ge=0.9, lt=1)
-    uptime_period_seconds: int = Field(default=60, ge=60, le=900)
+    availability_objective: float = Field(default=0.999, ge=0.9, le=0.9999, description="The most that Google takes.")
+    uptime_period_seconds: Literal[60, 300, 600, 900] = 60

@@ -8,9 +8,12 @@ from pydantic import AfterValidator, Field
 from infra.sections.base import Section
 
 IMAGE = r"^[a-z0-9.-]+(/[a-zA-Z0-9._-]+)+@sha256:[0-9a-f]{64}$"
-EXAMPLE = "us-central1-docker.pkg.dev/PROJECT/holdfast/runtime@sha256:DIGEST"
-# What Cloud Run gives at most to so many CPUs, in MB.
-MEMORY_MB = {1: (128, 4096), 2: (128, 8192), 4: (2048, 16384), 8: (4096, 32768)}
+EXAMPLE = "us-central1-docker.pkg.dev/PROJECT/holdfast-images/runtime@sha256:DIGEST"
+# What Cloud Run gives to so many CPUs, in MB; its second execution environment wants 512.
+MEMORY_MB = {1: (512, 4096), 2: (512, 8192), 4: (2048, 16384), 8: (4096, 32768)}
+ORIGIN = r"^https://[a-z0-9.-]+(:[0-9]+)?$"
+# Who signs the tokens of Google's service accounts, and of everybody else at Google.
+GOOGLE = "https://accounts.google.com"
 DOMAIN = r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$"
 
 
@@ -21,6 +24,33 @@ def _cpus(value: int) -> int:
     return value
 
 
+def _not_everybodys(value: str) -> str:
+    if value == GOOGLE:
+        message = f"{GOOGLE} gives anyone in the world a token; write your own project's"
+        raise ValueError(message)
+    return value
+
+
+class ArmorConfig(Section):
+    """Cloud Armor, before the load balancer."""
+
+    requests_per_minute: int = Field(default=6000, ge=60, description="Of one address; then it is banned.")
+    ban_seconds: int = Field(default=300, ge=60, le=86400)
+    adaptive_protection: bool = Field(default=False, description="Against floods; wants Cloud Armor Enterprise.")
+
+
+class TokenIssuer(Section):
+    """Whose users may come with a token, beside the schedule: each of them has the scopes."""
+
+    issuer: Annotated[str, AfterValidator(_not_everybodys)] = Field(
+        pattern=r"^https://[^\s?#]+$", examples=["https://securetoken.google.com/PROJECT"]
+    )
+    audience: str = Field(min_length=1)
+    scopes: tuple[Annotated[str, Field(pattern=r"^[a-z]+:[a-z]+$")], ...] = Field(
+        min_length=1, examples=["utxoiq:read"]
+    )
+
+
 class ServiceConfig(Section):
     """Revisions, instances and connections."""
 
@@ -29,8 +59,10 @@ class ServiceConfig(Section):
     )
     canary_image: str | None = Field(default=None, pattern=IMAGE, examples=[EXAMPLE])
     canary_percent: int = Field(default=0, ge=0, le=99, description="Of the traffic, to canary_image.")
+    images_kept: int = Field(default=20, ge=2, le=1000, description="The newest, however old.")
+    image_days: int = Field(default=90, ge=7, le=3650, description="After which the others are deleted.")
     cpus: Annotated[int, AfterValidator(_cpus)] = 2
-    memory_mb: int = Field(default=2048, ge=128, le=32768)
+    memory_mb: int = Field(default=2048, ge=512, le=32768)
     concurrency: int = Field(default=80, ge=1, le=1000, description="Requests at once in one instance.")
     min_instances: int = Field(default=1, ge=0, le=100)
     max_instances: int = Field(default=10, ge=1, le=100, description="Of all revisions together.")
@@ -41,6 +73,11 @@ class ServiceConfig(Section):
     load_balancer: bool = Field(default=True, description="External, with Cloud Armor; direct ingress is closed.")
     domain: str | None = Field(
         default=None, pattern=DOMAIN, examples=["api.example.com"], description="Whose certificate the balancer has."
+    )
+    armor: ArmorConfig = ArmorConfig()
+    token_issuers: tuple[TokenIssuer, ...] = ()
+    cors_origins: tuple[Annotated[str, Field(pattern=ORIGIN)], ...] = Field(
+        default=(), examples=["https://app.example.com"], description="Whose pages may call the API from a browser."
     )
 
     @property

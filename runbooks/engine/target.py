@@ -52,6 +52,13 @@ class Proxy(_Part):
     port: int = Field(ge=1, le=65535)
 
 
+class Connector(_Part):
+    """Google's connector, in the console itself: for a machine from which the instances' addresses can be reached."""
+
+    via: Literal["connector"]
+    ip_type: Literal["private", "psc"] = Field(default="private", description="Which of an instance's addresses.")
+
+
 class Endpoints(_Part):
     """Where services are, if they are not Google's."""
 
@@ -96,7 +103,12 @@ class Target(_Part):
     database: str = Field(default="holdfast", min_length=1)
     operator: Operator
     logins: tuple[Login, ...] = ()
-    connection: Address | Proxy = Field(default=Address(), discriminator="via")
+    connection: Address | Proxy | Connector = Field(
+        default=Address(),
+        discriminator="via",
+        description="How the instance is reached. One that enforces connectors, and that no proxy leads to, is reached "
+        "by Google's connector in any case.",
+    )
     endpoints: Endpoints = Endpoints()
     objectives: Objectives = Objectives()
     stack: str | None = Field(default=None, description="The Pulumi stack that made it.")

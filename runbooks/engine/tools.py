@@ -2,11 +2,12 @@
 
 import ssl
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg2
@@ -16,10 +17,13 @@ from pydantic import SecretStr
 from runbooks.engine.errors import FailedError, RunbookError
 from runbooks.engine.permissions import Permissions
 from runbooks.engine.secrets import Secrets
-from runbooks.engine.target import Proxy, Target
+from runbooks.engine.target import Connector, Proxy, Target
 from runtime.cloudsql.client import CloudSqlAdmin, credentials_for
 from runtime.cloudsql.models import Instance
 from runtime.errors import first_line
+
+if TYPE_CHECKING:
+    from runtime.db.gateway import Gateway
 
 POSTGRES_PORT = 5432
 CONNECT_SECONDS = 10
@@ -27,6 +31,8 @@ STATEMENT_SECONDS = 600
 # Whoever asked may be dead; what he asked for ends then, before the resume asks for it again.
 ALIVE = "1s"
 OPTIONS = f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout=10s -c client_connection_check_interval={ALIVE}"
+# An instance that says nothing for so long is gone: procedures measure how long nobody could write.
+SILENCE_SECONDS = 4
 # Encrypted, and the server is the instance: its own authority is asked of the Admin API.
 TLS = {"sslmode": "verify-ca"}
 
@@ -38,6 +44,8 @@ class Tools:
         self.target = target
         self.permissions = permissions
         self._certificates = tempfile.TemporaryDirectory(prefix="holdfast-ca-")
+        self._gateways: dict[str, Gateway] = {}
+        self._making = threading.Lock()
 
     @cached_property
     def admin(self) -> CloudSqlAdmin:
@@ -61,6 +69,8 @@ class Tools:
             self.admin.close()
         if "secrets" in self.__dict__:
             self.secrets.close()
+        while self._gateways:
+            self._gateways.popitem()[1].close()
         self._certificates.cleanup()
 
     @contextmanager
@@ -134,7 +144,7 @@ class Tools:
             raise FailedError(code, message) from None
 
     def place(self, instance: Instance) -> dict[str, Any]:
-        """Where an instance is, and how its certificate is believed, in libpq's words.
+        """Where an instance is reached, and how its certificate is believed, in libpq's words.
 
         Raises:
             RunbookError: it has no address.
@@ -143,12 +153,48 @@ class Tools:
         if isinstance(connection, Proxy) and instance.name == self.target.instance:
             # The proxy itself encrypts.
             return {"host": connection.host, "port": connection.port, "sslmode": "disable"}
+        if self.is_by_connector(instance):
+            return self.by_connector(instance.connection_name)
+        host, port = self.address(instance)
+        return {"host": host, "port": port, **TLS, "sslrootcert": str(self._authority(instance))}
+
+    def is_by_connector(self, instance: Instance) -> bool:
+        """Whether an instance is reached by Google's connector: the target says so, or nobody else is let in."""
+        if isinstance(self.target.connection, Proxy) and instance.name == self.target.instance:
+            return False
+        return isinstance(self.target.connection, Connector) or instance.requires_connector
+
+    def address(self, instance: Instance) -> tuple[str, int]:
+        """An instance's own address, as applications have it.
+
+        Returns:
+            Host and port.
+
+        Raises:
+            RunbookError: it has none.
+        """
         addresses = {address.type: address.ip_address for address in instance.ip_addresses}
         host = addresses.get("PRIVATE") or addresses.get("PRIMARY")
         if not host:
             message = f"instance {instance.name} has no address"
             raise RunbookError(message)
-        return {"host": host, "port": self._port(instance.name), **TLS, "sslrootcert": str(self._authority(instance))}
+        return host, self._port(instance.name)
+
+    def by_connector(self, connection_name: str) -> dict[str, Any]:
+        """Where Google's connector takes connections to an instance, in libpq's words; from any thread."""
+        # Most targets need none, and the connector's library takes a while to load.
+        from runtime.db.gateway import Gateway  # noqa: PLC0415
+
+        connection = self.target.connection
+        with self._making:
+            if connection_name not in self._gateways:
+                self._gateways[connection_name] = Gateway(
+                    connection_name,
+                    endpoint=self.target.endpoints.sql,
+                    ip_type=connection.ip_type if isinstance(connection, Connector) else "private",
+                    silence_seconds=SILENCE_SECONDS,
+                )
+        return self._gateways[connection_name].place()
 
     def _port(self, instance: str) -> int:
         places = self.target.endpoints.places

@@ -37,10 +37,11 @@ IDS = {
     "AlertPolicy": "projects/{project}/alertPolicies/{number}",
     "KeyRing": "projects/{project}/locations/{region}/keyRings/{name}",
     "CryptoKey": "{keyRing}/cryptoKeys/{name}",
+    "IAMCustomRole": "projects/{project}/roles/{roleId}",
     "Dataset": "projects/{project}/datasets/{name}",
 }
 # Types whose `name` is the id, whatever the program calls them.
-NAMED_BY_ID = ("NotificationChannel", "AlertPolicy", "Account", "SecretVersion", "Secret")
+NAMED_BY_ID = ("NotificationChannel", "AlertPolicy", "Account", "IAMCustomRole", "SecretVersion", "Secret")
 # The input that names a resource, where it is not `name`.
 NAMES = ("name", "accountId", "secretId", "repositoryId", "datasetId", "serviceId", "service")
 
@@ -100,6 +101,7 @@ class Plausible(Mocks):
         email = f"{name}@{project}.iam.gserviceaccount.com"
         return {
             "instance": "instance",
+            "roleId": args.name,
             "secret": f"projects/{project}/secrets/{name}",
             "keyRing": f"projects/{project}/locations/{region}/keyRings/ring",
             **given,

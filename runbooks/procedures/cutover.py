@@ -135,5 +135,5 @@ def _pointed_at(run: Run, instance: Instance, url: URL) -> URL:
     socket = url.query.get("host")
     if isinstance(socket, str) and socket.startswith(SOCKETS):
         return url.update_query_dict({"host": SOCKETS + instance.connection_name})
-    place = run.tools.place(instance)
-    return url.set(host=place["host"], port=place["port"])
+    host, port = run.tools.address(instance)
+    return url.set(host=host, port=port)

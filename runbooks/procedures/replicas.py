@@ -164,7 +164,7 @@ def position(run: Run, name: str) -> Position:
     """
     [(replayed_at, is_whole)] = run.tools.query(SEEN, instance=name)
     try:
-        # One is written each minute, and it outlives a restart of the replica.
+        # One is written every five minutes, and it outlives a restart of the replica.
         [(marked_at,)] = run.tools.query(MARKED, instance=name)
     except FailedError as error:
         run.progress(str(error))

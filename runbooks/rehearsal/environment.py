@@ -10,11 +10,11 @@ from sqlalchemy import URL
 
 from runbooks.engine.cloud import options
 from runbooks.engine.permissions import KNOWN, Permissions
-from runbooks.engine.target import Endpoints, Login, Operator, Target
+from runbooks.engine.target import Address, Connector, Endpoints, Login, Operator, Target
 from runbooks.engine.tools import Tools
 from runbooks.local.environment import runtime_settings
 from runbooks.rehearsal import rows
-from runtime.db.engine import make_engine
+from runtime.db.engine import SOCKETS, make_engine
 from runtime.db.migrate import migrate
 from runtime.jobs.partitions import ensure_partitions
 from runtime.settings import APP_ROLE, JOBS_ROLE
@@ -29,6 +29,14 @@ API_USERS = ("holdfast_api_a", "holdfast_api_b")
 JOBS_USER = "holdfast_jobs_login"
 # The cheapest of the edition that production has.
 TIER = "db-custom-1-3840"
+CONNECTORS_ONLY = {
+    "connectorEnforcement": "REQUIRED",
+    "ipConfiguration": {
+        "ipv4Enabled": False,
+        "privateNetwork": f"projects/{PROJECT}/global/networks/holdfast",
+        "sslMode": "ENCRYPTED_ONLY",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,13 @@ class Environment:
     settings: Mapping[str, str]
 
 
-def build(endpoints: Mapping[str, str], *, regional: bool = True) -> Environment:
+def build(endpoints: Mapping[str, str], *, regional: bool = True, by_connector: bool = False) -> Environment:
     """Make it in an empty sandbox.
 
     Args:
         endpoints: the sandbox's, by the names of services.
         regional: whether the instance has a standby.
+        by_connector: whether the instance lets in connectors only, as production's does.
     """
     target = Target(
         version=1,
@@ -61,18 +70,19 @@ def build(endpoints: Mapping[str, str], *, regional: bool = True) -> Environment
         database=DATABASE,
         operator=Operator(user=OPERATOR, secret=f"projects/{PROJECT}/secrets/operator-password"),
         logins=(Login(name="api", users=API_USERS, secret=f"projects/{PROJECT}/secrets/api-database-url"),),
+        connection=Connector(via="connector") if by_connector else Address(),
         endpoints=Endpoints.of_sandbox(endpoints),
     )
     permissions = Permissions()
     permissions.allow("building", KNOWN)
     tools = Tools(target, permissions)
     try:
-        return _build(target, tools, regional=regional)
+        return _build(target, tools, regional=regional, by_connector=by_connector)
     finally:
         tools.close()
 
 
-def _build(target: Target, tools: Tools, *, regional: bool) -> Environment:
+def _build(target: Target, tools: Tools, *, regional: bool, by_connector: bool) -> Environment:
     admin = tools.admin
     passwords = {user: SecretStr(secrets.token_urlsafe(24)) for user in (OPERATOR, *API_USERS, JOBS_USER)}
     for secret in (target.operator.secret, target.logins[0].secret):
@@ -87,7 +97,10 @@ def _build(target: Target, tools: Tools, *, regional: bool) -> Environment:
             edition="ENTERPRISE",
             availability="REGIONAL" if regional else "ZONAL",
             deletion_protection=False,
-            settings={"backupConfiguration": {"enabled": True, "pointInTimeRecoveryEnabled": True}},
+            settings={
+                "backupConfiguration": {"enabled": True, "pointInTimeRecoveryEnabled": True},
+                **(CONNECTORS_ONLY if by_connector else {}),
+            },
             root_password=passwords[OPERATOR],
         )
     )
@@ -97,22 +110,22 @@ def _build(target: Target, tools: Tools, *, regional: bool) -> Environment:
     admin.wait(admin.databases.insert(target.instance, target.database))
     for user in (*API_USERS, JOBS_USER):
         admin.wait(admin.users.insert(target.instance, user, password=passwords[user]))
-    place = tools.place(admin.instances.get(target.instance))
-    server = URL.create("postgresql", host=place["host"], port=place["port"], database=target.database)
+    server = _server(target, tools, by_connector=by_connector)
 
     def address(user: str) -> str:
         return server.set(username=user, password=passwords[user].get_secret_value()).render_as_string(
             hide_password=False
         )
 
+    api = address(API_USERS[0])
     values = {
-        "DATABASE_URL": address(API_USERS[0]),
+        **(_by_parts(target, passwords[API_USERS[0]]) if by_connector else {"DATABASE_URL": api}),
         "JOBS_DATABASE_URL": address(JOBS_USER),
         "MIGRATION_DATABASE_URL": address(OPERATOR),
         "DB_ROLE_MEMBERS": f"{APP_ROLE}={API_USERS[0]},{APP_ROLE}={API_USERS[1]},{JOBS_ROLE}={JOBS_USER}",
         "SECRET_KEY": secrets.token_urlsafe(32),
     }
-    tools.secrets.add(target.logins[0].secret, SecretStr(values["DATABASE_URL"]))
+    tools.secrets.add(target.logins[0].secret, SecretStr(api))
     settings = runtime_settings(values)
     migrate(settings)
     engine = make_engine(settings, application_name="rehearsal", duty="jobs")
@@ -122,6 +135,25 @@ def _build(target: Target, tools: Tools, *, regional: bool) -> Environment:
     rows.fill(engine)
     engine.dispose()
     return Environment(target, values)
+
+
+def _server(target: Target, tools: Tools, *, by_connector: bool) -> URL:
+    there = tools.admin.instances.get(target.instance)
+    if by_connector:
+        return URL.create("postgresql", database=target.database, query={"host": SOCKETS + there.connection_name})
+    host, port = tools.address(there)
+    return URL.create("postgresql", host=host, port=port, database=target.database)
+
+
+def _by_parts(target: Target, password: SecretStr) -> dict[str, str]:
+    """The API's, as Cloud Run has them. A user of a sandbox copy of it has another CLOUD_SQL_ADMIN_ENDPOINT."""
+    return {
+        "GCP_SQL_INSTANCE": f"{target.project}:{target.region}:{target.instance}",
+        "DB_NAME": target.database,
+        "DB_USER": API_USERS[0],
+        "DB_PASSWORD": password.get_secret_value(),
+        "CLOUD_SQL_ADMIN_ENDPOINT": target.endpoints.sql or "",
+    }
 
 
 def _make_secret(target: Target, name: str) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
 
 from runbooks.engine.errors import RunbookError
 from runbooks.engine.permissions import KNOWN, Permissions
@@ -17,6 +19,7 @@ from runbooks.engine.target import Endpoints, Target
 from runbooks.engine.tools import Tools
 from runbooks.rehearsal.environment import Environment, build
 from runbooks.sandbox.testing import sandbox
+from runtime.db.engine import SOCKETS
 
 SECONDS = 60.0
 # Linux's files in memory. An environment takes 155 MB, and a rehearsal makes instances beside it.
@@ -53,6 +56,16 @@ class Stage:
     def target(self) -> Target:
         """The procedure's target."""
         return self.environment.target
+
+    def of_application(self, text: SecretStr) -> dict[str, Any]:
+        """How an application connects by its URL, in psycopg2's words; from any thread."""
+        url = make_url(text.get_secret_value())
+        host = url.query.get("host")
+        if not isinstance(host, str) or not host.startswith(SOCKETS):
+            return {"dsn": url.render_as_string(hide_password=False)}
+        # It has the connector with it, and so has this.
+        place = self.tools.by_connector(host.removeprefix(SOCKETS))
+        return {**place, "user": url.username, "password": url.password, "dbname": url.database}
 
     def query(self, statement: str, *parameters: object, instance: str | None = None) -> list[tuple[Any, ...]]:
         """Run a statement as the operator's login; by default on the target's instance."""
@@ -94,12 +107,16 @@ class Stage:
 
 
 @contextmanager
-def base() -> Iterator[tuple[Path, Environment]]:
-    """An environment at rest, to be copied for each rehearsal: a state folder and what is in it."""
+def base(*, by_connector: bool = False) -> Iterator[tuple[Path, Environment]]:
+    """An environment at rest, to be copied for each rehearsal: a state folder and what is in it.
+
+    Args:
+        by_connector: whether its instance lets in connectors only.
+    """
     with roomy() as folder:
         state = folder / "state"
         with sandbox(state=state) as cloud:
-            environment = build(cloud.endpoints)
+            environment = build(cloud.endpoints, by_connector=by_connector)
         yield state, environment
 
 

@@ -7,7 +7,6 @@ from typing import Self
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  # it is a class
-from sqlalchemy.engine import make_url
 
 from runbooks.engine.errors import RunbookError
 from runbooks.engine.permissions import Permissions
@@ -103,9 +102,7 @@ class Writer:
             connection.close()
 
     def _connect(self) -> Connection:
-        url = make_url(self._secrets.newest(self._secret).get_secret_value())
-        opened = psycopg2.connect(
-            url.render_as_string(hide_password=False), connect_timeout=CONNECT_SECONDS, application_name=self.name
-        )
+        where = self._stage.of_application(self._secrets.newest(self._secret))
+        opened: Connection = psycopg2.connect(**where, connect_timeout=CONNECT_SECONDS, application_name=self.name)
         opened.autocommit = True
         return opened

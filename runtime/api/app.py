@@ -22,6 +22,8 @@ from runtime.cache.cache import Cache
 from runtime.db.pool import Database
 from runtime.observability.figures import Figures
 from runtime.observability.meters import HttpMeter
+from runtime.observability.place import Place
+from runtime.observability.publishing import Publisher
 from runtime.platform import monitoring_routes as monitoring
 from runtime.systems.ard import routes as ard
 from runtime.systems.utxoiq import routes as utxoiq
@@ -68,6 +70,8 @@ def create_app(loaded: settings.ApiSettings | None = None) -> FastAPI:
         app.state.rate_limiter = limiter
         figures = Figures(http_meter, database, app.state.cache.snapshot, folder=loaded.metrics_dir)
         app.state.figures = figures
+        place = Place.of(loaded, job="api")
+        publisher = app.state.publisher = Publisher(place, loaded.metrics_dir) if place else None
         try:
             await asyncio.wait_for(database.open(), timeout=STARTUP_SECONDS)
         except UNAVAILABLE as error:
@@ -75,6 +79,8 @@ def create_app(loaded: settings.ApiSettings | None = None) -> FastAPI:
             log.warning("started_without_database", error=type(error).__name__)
         limiter.start()
         yield
+        if publisher is not None:
+            publisher.close()
         await limiter.close()
         if bearers is not None:
             await bearers.close()

@@ -17,6 +17,8 @@ from runtime.platform.idempotency import HEADER, Call, Kept, find, record
 from runtime.problems import MEDIA_TYPE, IdempotencyConflict, IdempotencyMismatch, InvalidInput, responses
 
 OK, NO_CONTENT = 200, 204
+# OpenAPI's mark of a POST that takes no key: it changes nothing here.
+KEYLESS = "x-without-idempotency-key"
 REPLAYED = (b"idempotency-replayed", b"true")
 
 # Printable ASCII; a server takes the spaces around a header away.
@@ -72,8 +74,7 @@ async def post(request: Request, work: Work, *scopes: str, status: int = OK, ide
 
 def describe(operation: dict[str, Any]) -> None:
     """Add the header and its problems to OpenAPI's description of a POST."""
-    if not any(status.startswith("2") for status in operation["responses"]):
-        # It always refuses, and has nothing to repeat.
+    if operation.get(KEYLESS):
         return
     operation.setdefault("parameters", []).append(_PARAMETER)
     for status, problem in _PROBLEMS.items():

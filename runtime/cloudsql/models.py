@@ -75,6 +75,11 @@ class Instance(Answer):
     create_time: AwareDatetime | None = None
     settings: InstanceSettings = Field(default_factory=InstanceSettings)
 
+    @property
+    def requires_connector(self) -> bool:
+        """Whether nobody comes in at its address but connectors."""
+        return (self.settings.model_extra or {}).get("connectorEnforcement") == "REQUIRED"
+
 
 class Fault(Answer):
     """One cause of a failure."""

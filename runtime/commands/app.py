@@ -2,7 +2,7 @@
 
 import typer
 
-from runtime.commands import database, keys, recovery, serve
+from runtime.commands import database, keys, monitoring, recovery, serve
 
 
 def register(app: typer.Typer) -> None:
@@ -13,4 +13,5 @@ def register(app: typer.Typer) -> None:
     app.command("forget-idempotency-keys")(database.forget_idempotency_keys)
     app.command("recovery-marker")(recovery.recovery_marker)
     app.command("verify-backup")(recovery.verify_backup)
+    app.command("publish-metrics")(monitoring.publish_metrics)
     app.add_typer(keys.app, name="keys")

@@ -27,7 +27,10 @@ def partitions(
 ) -> None:
     """Make the metrics' monthly partitions that are not there yet."""
     engine = make_engine(settings.load(settings.Settings), application_name="holdfast-partitions", duty="jobs")
-    made = ensure_partitions(engine, months_ahead=months_ahead)
+    try:
+        made = ensure_partitions(engine, months_ahead=months_ahead)
+    finally:
+        engine.dispose()
     for partition in made:
         typer.echo(f"{partition.name} made, {partition.rows_moved} waiting rows moved into it")
     if not made:
@@ -39,7 +42,10 @@ def forget_idempotency_keys(
 ) -> None:
     """Delete the idempotency keys that are older than the 24 hours that they are good for."""
     engine = make_engine(settings.load(settings.Settings), application_name="holdfast-idempotency", duty="jobs")
-    if apply:
-        typer.echo(f"{forget_expired(engine)} expired idempotency keys deleted")
-    else:
-        typer.echo(f"{count_expired(engine)} expired idempotency keys; nothing deleted: --apply deletes them")
+    try:
+        if apply:
+            typer.echo(f"{forget_expired(engine)} expired idempotency keys deleted")
+        else:
+            typer.echo(f"{count_expired(engine)} expired idempotency keys; nothing deleted: --apply deletes them")
+    finally:
+        engine.dispose()

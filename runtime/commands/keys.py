@@ -25,8 +25,11 @@ app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke, ro
 @contextmanager
 def _connection(loaded: settings.Settings) -> Iterator[Connection]:
     engine = make_engine(loaded, application_name="holdfast-keys", duty="jobs")
-    with engine.begin() as connection:
-        yield connection
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _show(issued: keys.IssuedKey, *, as_json: bool) -> None:

@@ -23,7 +23,7 @@ MARKS = {Outcome.PASSED: "ok", Outcome.FAILED: "FAILED", Outcome.UNKNOWN: "unkno
 
 
 def recovery_marker() -> None:
-    """Write this minute's marker, by which a recovery to a moment is bracketed; forget those of 40 days ago."""
+    """Write a marker, by which a recovery to a moment is bracketed; forget those of 40 days ago."""
     engine = make_engine(settings.load(settings.Settings), application_name="holdfast-markers", duty="jobs")
     try:
         written, deleted = write_marker(engine)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from runtime import settings
+from runtime.observability.place import new_instance_id
 
 
 def serve() -> None:
@@ -17,7 +18,7 @@ def serve() -> None:
     loaded = settings.load(settings.ApiSettings)
     # A single worker raises the signal again when all is answered and closed: that is success.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with _meeting_place(loaded):
+    with _identity(loaded), _meeting_place(loaded):
         _run(loaded)
 
 
@@ -36,6 +37,13 @@ def _run(loaded: settings.ApiSettings) -> None:
         server_header=False,
         timeout_graceful_shutdown=10,
     )
+
+
+@contextlib.contextmanager
+def _identity(loaded: settings.ApiSettings) -> Iterator[None]:
+    """One name for all workers: their metrics are the instance's."""
+    with settings.handed_down("metrics_instance", loaded.metrics_instance or new_instance_id()):
+        yield
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import aiohttp
 import asyncpg
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.sql.connector import Connector, IPTypes, RefreshStrategy
+from google.cloud.sql.connector.exceptions import CloudSQLIPTypeError
 
 from runtime.db.tokens import Tokens
 from runtime.settings import Settings
@@ -26,12 +27,12 @@ class CloudSql:
 
         Raises:
             TimeoutError: not within the pool's timeout.
-            ConnectionError: Google gave no token, or did not say where the instance is.
+            ConnectionError: Google gave no token, or did not say where the instance is, or it has no such address.
         """
         try:
             async with asyncio.timeout(self._settings.db_pool_timeout):
                 return await self._connect(await self._ready(), keywords)
-        except (GoogleAuthError, aiohttp.ClientError) as error:
+        except (GoogleAuthError, aiohttp.ClientError, CloudSQLIPTypeError) as error:
             message = f"{self._settings.gcp_sql_instance}: {error}"
             raise ConnectionError(message) from error
 
@@ -63,7 +64,7 @@ class CloudSql:
             "asyncpg",
             user=settings.db_user,
             db=settings.db_name,
-            ip_type=IPTypes.PRIVATE,
+            ip_type=IPTypes[settings.gcp_sql_ip_type.upper()],
             timeout=settings.db_pool_timeout,
             **login,
             **keywords,

@@ -1,4 +1,4 @@
-"""`python -m runtime recovery-marker`: each minute's mark, by which a recovery to a moment is bracketed."""
+"""`python -m runtime recovery-marker`: a mark every five minutes, by which a recovery to a moment is bracketed."""
 
 import datetime as dt
 

@@ -31,6 +31,14 @@ class Histogram:
         self.total += other.total
         self.longest = max(self.longest, other.longest)
 
+    def since(self, before: Self) -> Self:
+        """Those that were counted after an earlier state of it. How long their longest was is not known exactly.
+
+        What was lost in between, with the file of a worker that ended, is not counted.
+        """
+        counts = [max(0, now - then) for now, then in zip(self.counts, before.counts, strict=True)]
+        return type(self)(counts, max(0.0, self.total - before.total), self.longest)
+
     @property
     def count(self) -> int:
         """How many there were."""

@@ -64,3 +64,22 @@ QUERIES: dict[str, Any] = {
     "pg_stat_statements": None,
     "pg_stat_statements_detail": "the server does not load it: add it to shared_preload_libraries",
 }
+PUBLICATION: dict[str, Any] = {
+    "published_at": "2026-01-15T14:31:00.250000Z",
+    "is_new": True,
+    "interval_seconds": 60.1,
+    "resource": {
+        "project_id": "my-project",
+        "location": "us-central1",
+        "namespace": "holdfast-api",
+        "job": "api",
+        "task_id": "3f9c2a7be01d4c58",
+    },
+    "series": [
+        {"metric_type": "custom.googleapis.com/holdfast/pool/utilization", "unit": "1", "value": 0.1333},
+        {"metric_type": "custom.googleapis.com/holdfast/pool/waiting", "unit": "1", "value": 0},
+        {"metric_type": "custom.googleapis.com/holdfast/query/count", "unit": "1", "value": 1200},
+        {"metric_type": "custom.googleapis.com/holdfast/query/p95", "unit": "ms", "value": 3.4},
+    ],
+    "count": 4,
+}

@@ -129,3 +129,25 @@ class QueryReport(Output):
     count: int
     pg_stat_statements: list[ServerStatement] | None
     pg_stat_statements_detail: str | None = Field(description="Why `pg_stat_statements` is null.")
+
+
+class PublishedSeries(Output):
+    """One point of one series."""
+
+    metric_type: str = Field(description="As alerts and dashboards name it.")
+    unit: str = Field(description="As Cloud Monitoring writes units: `1` is a share or a number.")
+    value: bool | int | float
+
+
+class PublicationReport(Output):
+    """What of this instance is in Cloud Monitoring now. Shares and percentiles are of the interval."""
+
+    published_at: dt.datetime
+    is_new: bool = Field(description="false: it was written less than six seconds ago, and is not written again.")
+    interval_seconds: float = Field(description="Since the publication before, or since the instance's start.")
+    resource: dict[str, str] = Field(
+        description="The labels of generic_task. `task_id` is the instance that answered: each has series of its own, "
+        "and alerts take the worst."
+    )
+    series: list[PublishedSeries] = Field(description="Without those for which there was nothing to measure.")
+    count: int

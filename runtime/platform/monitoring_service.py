@@ -13,6 +13,8 @@ from runtime.db.pool import Executor
 from runtime.db.query import Query
 from runtime.observability.histogram import Histogram, merged
 from runtime.observability.meters import SLOW
+from runtime.observability.published import CATALOGUE
+from runtime.observability.publishing import Publication, Publisher
 from runtime.observability.snapshot import Instance, Performed, Worker
 from runtime.platform import monitoring_schemas as schemas
 from runtime.platform.monitoring_schemas import Order, State
@@ -122,6 +124,22 @@ async def query_report(instance: Instance, db: Executor, *, limit: int, order: O
         count=len(rows[:limit]),
         pg_stat_statements=server,
         pg_stat_statements_detail=detail,
+    )
+
+
+def publication_report(publisher: Publisher, publication: Publication, *, is_new: bool) -> schemas.PublicationReport:
+    """What was written to Cloud Monitoring."""
+    series = [
+        schemas.PublishedSeries(metric_type=one.metric_type, unit=CATALOGUE[one.metric_type].unit, value=one.value)
+        for one in publication.readings
+    ]
+    return schemas.PublicationReport(
+        published_at=dt.datetime.fromtimestamp(publication.counted.at, dt.UTC),
+        is_new=is_new,
+        interval_seconds=round(publication.seconds, 3),
+        resource=dict(publisher.place.labels),
+        series=series,
+        count=len(series),
     )
 
 

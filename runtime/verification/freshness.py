@@ -1,4 +1,4 @@
-"""Where the restored data ends, by the markers that are written each minute."""
+"""Where the restored data ends, by the markers that are written every five minutes."""
 
 import datetime as dt
 
@@ -12,10 +12,10 @@ FRESHNESS = "The data ends where it should"
 
 # A marker's moment is when its transaction began; it is there from its end on.
 MARGIN = dt.timedelta(seconds=1)
-# Where the source cannot be asked: one is written each minute.
-SILENCE = dt.timedelta(minutes=3)
+# Where the source cannot be asked: one is written every five minutes, and one may be missing.
+SILENCE = dt.timedelta(minutes=12)
 
-SCHEDULE = "have python -m runtime recovery-marker run each minute"
+SCHEDULE = "have python -m runtime recovery-marker run every five minutes"
 
 
 def last_marker(connection: Connection, moment: dt.datetime, *, seconds: int = STATEMENT_SECONDS) -> dt.datetime | None:

@@ -8,6 +8,7 @@ import requests
 from sqlalchemy import URL
 
 from runtime.cloudsql.models import Instance
+from runtime.db.engine import SOCKETS
 from runtime.errors import HoldfastError
 
 POSTGRES_PORT = 5432
@@ -21,6 +22,8 @@ class UnreachableError(HoldfastError):
 def address_of(instance: Instance, login: URL, authority: Path, *, port: int = POSTGRES_PORT) -> URL:
     """The address of an instance, for a login and a database that another address names.
 
+    One that only connectors may come to is named as a socket, which `runtime.db.engine` understands.
+
     Args:
         instance: with its addresses.
         login: user, password and database.
@@ -30,6 +33,14 @@ def address_of(instance: Instance, login: URL, authority: Path, *, port: int = P
     Raises:
         UnreachableError: it has no address, or no authority.
     """
+    if instance.requires_connector:
+        return URL.create(
+            "postgresql",
+            username=login.username,
+            password=login.password,
+            database=login.database,
+            query={"host": SOCKETS + instance.connection_name},
+        )
     addresses = {address.type: address.ip_address for address in instance.ip_addresses}
     host = addresses.get("PRIVATE") or addresses.get("PRIMARY")
     if not host:

@@ -122,6 +122,9 @@ def _insert(admin: CloudSqlAdmin, source: Instance, name: str) -> Operation:
         "backupConfiguration": {"enabled": False},
         "ipConfiguration": {**network, "sslMode": "ENCRYPTED_ONLY"},
     }
+    if source.requires_connector:
+        # It has the source's data, and is as closed.
+        more["connectorEnforcement"] = "REQUIRED"
     if settings.data_disk_size_gb is not None:
         more["dataDiskSizeGb"] = str(settings.data_disk_size_gb)
     if "dataDiskType" in extra:

@@ -78,6 +78,14 @@ GOOD: dict[str, dict[str, object]] = {
     "more connections by a flag": {"service__max_instances": 20, "database__flags": {"max_connections": "700"}},
     "what is another's": {"gcp:disablePartnerName": "true", "pulumi:tags": {}},
     "a job at another hour": {"jobs__partitions": {"schedule": "0 4 * * 1-5"}},
+    "a migration once more": {"jobs__migrate": {"attempt": 2}},
+    "a job with an option": {"jobs__partitions": {"options": ["--months-ahead=6"]}},
+    "users of one's own": {
+        "service__token_issuers": [
+            {"issuer": "https://securetoken.google.com/p", "audience": "p", "scopes": ["utxoiq:read"]}
+        ],
+        "service__cors_origins": ["https://app.example.com"],
+    },
     "a bastion": {"access": {"bastion": True, "operators": ["group:oncall@example.com"]}},
     "a development": {
         "production": False,
@@ -141,6 +149,17 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "disasters in the same region": (
         {"dr_region": "us-central1"},
         "dr_region: us-central1 is the primary's own region, and is lost with it; write another",
+    ),
+    "a name too short for service accounts": (
+        {"name": "h"},
+        "name: 'h' is not of the right form; write it as holdfast",
+    ),
+    "more than a budget tells": (
+        {
+            "budget": {"billing_account": "01AB23-CD45EF-678901"},
+            "monitoring__emails": [f"{name}@example.com" for name in "abcdef"],
+        },
+        "monitoring.emails: a budget tells 5 at most; write a group's address in their place",
     ),
     "no such region": (
         {"region": "us-centrl1"},
@@ -330,7 +349,7 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "more connections than there are": (
         {"service__max_instances": 13},
         (
-            "service.max_instances: 13 instances with pool_max 30, jobs with 10 and 5 in reserve are 405 connections, "
+            "service.max_instances: 13 instances with pool_max 30, jobs with 7 and 5 in reserve are 402 connections, "
             "and db-custom-2-7680 takes 400; write max_instances: 12 at most, a smaller pool_max or a larger tier"
         ),
     ),
@@ -341,8 +360,8 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
             "service": {"load_balancer": False, "max_instances": 1},
         },
         (
-            "service.max_instances: 1 instances with pool_max 30, jobs with 10 and 5 in reserve are 45 connections, "
-            "and db-f1-micro takes 25; write pool_max: 10 at most, or a larger tier"
+            "service.max_instances: 1 instances with pool_max 30, jobs with 7 and 5 in reserve are 42 connections, "
+            "and db-f1-micro takes 25; write pool_max: 13 at most, or a larger tier"
         ),
     ),
     "more workers than connections": (
@@ -353,7 +372,7 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
         {"service__image": "us-central1-docker.pkg.dev/p/holdfast/runtime:latest"},
         (
             "service.image: 'us-central1-docker.pkg.dev/p/holdfast/runtime:latest' is not of the right form; "
-            "write it as us-central1-docker.pkg.dev/PROJECT/holdfast/runtime@sha256:DIGEST"
+            "write it as us-central1-docker.pkg.dev/PROJECT/holdfast-images/runtime@sha256:DIGEST"
         ),
     ),
     "half a canary": (
@@ -364,10 +383,29 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
         {"service": {}},
         "service.domain: the load balancer's certificate is for one; write it, or load_balancer: false",
     ),
+    "everybody at Google": (
+        {
+            "service__token_issuers": [
+                {"issuer": "https://accounts.google.com", "audience": "p", "scopes": ["utxoiq:read"]}
+            ]
+        },
+        (
+            "service.token_issuers.0.issuer: https://accounts.google.com gives anyone in the world a token; "
+            "write your own project's"
+        ),
+    ),
+    "every site": (
+        {"service__cors_origins": ["*"]},
+        "service.cors_origins.0: '*' is not of the right form; write it as https://app.example.com",
+    ),
+    "a word for an option": (
+        {"jobs__partitions": {"options": ["apply"]}},
+        "jobs.partitions.options.0: 'apply' is not of the right form; write it as --apply",
+    ),
     "three CPUs": ({"service__cpus": 3}, "service.cpus: Cloud Run has no 3 CPUs; write one of 1, 2, 4, 8"),
     "memory that few CPUs have not": (
         {"service__memory_mb": 16384},
-        "service.memory_mb: Cloud Run gives 2 CPUs 128 to 8192 MB, not 16384; write that",
+        "service.memory_mb: Cloud Run gives 2 CPUs 512 to 8192 MB, not 16384; write that",
     ),
     "no schedule": (
         {"jobs__partitions": {"schedule": "0 25 * * *"}},
@@ -383,6 +421,10 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "a bastion for nobody": (
         {"access__bastion": True},
         "access.bastion: nobody may use it; write operators, as group:oncall@example.com, or bastion: false",
+    ),
+    "an operator twice": (
+        {"access__operators": ["user:a@example.com", "group:b@example.com", "user:a@example.com"]},
+        "access.operators: user:a@example.com is there twice; write each once",
     ),
 }
 

@@ -25,6 +25,7 @@ from tests.conftest import TestDatabase
 from tests.runtime.api.contract import faults
 from tests.runtime.api.example_rows import SUBJECT, put_back
 from tests.runtime.api.serving import serving
+from tests.runtime.observability.clouds import PROJECT, monitoring
 
 PAGE = (ROOT / API).read_text()
 SECTIONS = {section.partition("\n")[0]: section for section in PAGE.split("\n### ")[1:]}
@@ -101,18 +102,28 @@ def superuser(database: TestDatabase) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.fixture
+def url(database: TestDatabase, tmp_path: Path) -> Iterator[str]:
+    """An API with a Cloud Monitoring to publish to."""
+    with (
+        monitoring(tmp_path) as cloud,
+        serving(database, google_cloud_project=PROJECT, cloud_monitoring_endpoint=cloud.endpoint) as served,
+    ):
+        yield served
+
+
 def test_every_example_prints_what_the_page_shows(
-    database: TestDatabase,
+    url: str,
     superuser: Engine,
     make_key: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
     subtests: pytest.Subtests,
 ) -> None:
     document = openapi_document()
-    with serving(database) as url:
-        monkeypatch.setenv("API", url)
-        monkeypatch.setenv("KEY", make_key(subject=SUBJECT))
-        names: dict[str, Any] = {}
+    monkeypatch.setenv("API", url)
+    monkeypatch.setenv("KEY", make_key(subject=SUBJECT))
+    names: dict[str, Any] = {}
+    try:
         exec(code("python", PAGE.partition("\n## Authentication")[0]), names)  # noqa: S102  # as the reader does
         for operation in operations(document):
             with subtests.test(operation.heading):
@@ -133,6 +144,7 @@ def test_every_example_prints_what_the_page_shows(
                 assert alike(found, shown), f"{found}\n{shown}"
                 if operation.method == "get" and "{" in operation.path:
                     assert found == shown
+    finally:
         names["api"].close()
 
 

@@ -34,6 +34,7 @@ def provider(**others: object) -> str:
 NAMES: dict[str, tuple[str, object]] = {
     "DATABASE_URL": (URL, SecretStr(URL)),
     "GCP_SQL_INSTANCE": ("project:us-central1:holdfast", "project:us-central1:holdfast"),
+    "GCP_SQL_IP_TYPE": ("psc", "psc"),
     "CLOUD_SQL_ADMIN_ENDPOINT": ("http://127.0.0.1:9000/", "http://127.0.0.1:9000"),
     "DB_HOST": ("10.0.0.5", "10.0.0.5"),
     "DB_PORT": ("6432", 6432),
@@ -65,6 +66,13 @@ NAMES: dict[str, tuple[str, object]] = {
     "API_PORT": ("8080", 8080),
     "MAX_WORKERS": ("3", 3),
     "GOOGLE_CLOUD_PROJECT": ("holdfast-prod", "holdfast-prod"),
+    "GOOGLE_CLOUD_REGION": ("us-central1", "us-central1"),
+    "K_SERVICE": ("holdfast-api", "holdfast-api"),
+    "CLOUD_MONITORING_ENDPOINT": ("127.0.0.1:9001", "127.0.0.1:9001"),
+    "SECRET_MANAGER_ENDPOINT": ("http://[::1]:9000/secretmanager/", "http://[::1]:9000/secretmanager"),
+    "ROTATED_SECRETS": (" holdfast-secret-key,,b_2 ", ("holdfast-secret-key", "b_2")),
+    "SECRET_ROTATION_DAYS": ("30.5", 30.5),
+    "METRICS_INSTANCE": ("a1b2", "a1b2"),
     "METRICS_DIR": ("/", Path("/")),
     "OIDC_PROVIDERS": (
         f'[{{"issuer": "{GOOGLE}", "audience": "a", "emails": {{"robot@p.iam.gserviceaccount.com": ["ard:write"]}}}}]',
@@ -205,6 +213,25 @@ REFUSED: dict[str, tuple[dict[str, str | None], str]] = {
         {"CLOUD_SQL_ADMIN_ENDPOINT": "https://h/sql/v1"},
         "CLOUD_SQL_ADMIN_ENDPOINT: write https://",
     ),
+    **{
+        f"a Monitoring at {place}": (
+            {"CLOUD_MONITORING_ENDPOINT": place},
+            "CLOUD_MONITORING_ENDPOINT: write HOST:PORT of this machine",
+        )
+        for place in (
+            "monitoring.googleapis.com:443",
+            "10.0.0.1:80",
+            "127.0.0.1",
+            "127.0.0.1:1/x",
+            "u@127.0.0.1:1",
+            "x",
+        )
+    },
+    "a Secret Manager without TLS": (
+        {"SECRET_MANAGER_ENDPOINT": "http://secrets.example"},
+        "SECRET_MANAGER_ENDPOINT: write https://HOST",
+    ),
+    "a secret's path": ({"ROTATED_SECRETS": "a,projects/p/secrets/b"}, "ROTATED_SECRETS: "),
     "archive": ({"ARCHIVE_URL": "/tmp/archive"}, "ARCHIVE_URL: write gs://BUCKET"),  # noqa: S108  # no file
     **{
         name: ({"OIDC_PROVIDERS": text}, f"OIDC_PROVIDERS: {line}")

@@ -1,6 +1,7 @@
 """`SELECT 1` as the applications' logins and the operator's, with asyncpg, which keeps the server's own error codes."""
 
 import asyncio
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ PASSWORD_WRONG = "28P01"  # noqa: S105  # PostgreSQL's code
 NOT_LET_IN = "28000"
 NO_DATABASE = "3D000"
 NO_CONNECTION_FREE = "53300"
-HUNG_UP = ("08001", "08003", "08006")
+NO_WAY = "08001"
+HUNG_UP = (NO_WAY, "08003", "08006")
+# What a connector needs of the Admin API.
+CLIENT = "roles/cloudsql.client"
 
 
 class Role(Enum):
@@ -125,6 +129,10 @@ def _without_database(probe: Probe, identity: _Identity) -> Finding:
 
 def _other(probe: Probe, identity: _Identity, answer: _Answer) -> Finding:
     test = f"SELECT 1 as {identity.user} answers"
+    if answer.code == NO_WAY and probe.instance is not None and probe.tools.is_by_connector(probe.instance):
+        project = shlex.quote(probe.target.project)
+        grant = f"gcloud projects add-iam-policy-binding {project} --member={probe.member} --role={CLIENT}"
+        return fault("The connector gets through", answer.text, f"if it is a right that is missing: {grant}")
     if isinstance(probe.target.connection, Proxy) and (not answer.code or answer.code in HUNG_UP):
         found = f"the proxy takes the connection, and no server answers: {answer.text}"
         again = "restart the proxy, which may have begun with credentials that have expired, or for another instance"
@@ -145,7 +153,8 @@ def _ask(probe: Probe, identity: _Identity, *, encrypted: bool) -> _Answer:
         assert probe.instance is not None  # noqa: S101  # looked at before
         place = probe.tools.place(probe.instance)
         host, port = place["host"], place["port"]
-        tls = context_of(place["sslrootcert"]) if encrypted else "disable"
+        if "sslrootcert" in place:
+            tls = context_of(place["sslrootcert"]) if encrypted else "disable"
     began = time.monotonic()
     try:
         asyncio.run(_select(identity, host=host, port=port, ssl=tls))
@@ -183,6 +192,8 @@ async def _select(identity: _Identity, **place: Any) -> None:
 def _tls_refused(probe: Probe, identity: _Identity, answer: _Answer) -> Finding | None:
     """The server gives one code to whom it refuses for want of TLS, of a certificate, and of a role: ask otherwise."""
     if probe.instance is None or isinstance(probe.target.connection, Proxy) or answer.code != NOT_LET_IN:
+        return None
+    if probe.tools.is_by_connector(probe.instance):
         return None
     if not identity.encrypted and _ask(probe, identity, encrypted=True).code != NOT_LET_IN:
         found = f"{identity.user} asks for none (sslmode=disable), and the server wants it: {answer.text}"

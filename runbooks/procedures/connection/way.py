@@ -1,4 +1,7 @@
-"""The way to the instance: the proxy on this machine, or the instance's own address, and the port of either."""
+"""The way to the instance: the proxy on this machine, or the instance's own address, and the port of either.
+
+At its address an instance has two: PostgreSQL's, and that of Google's connectors.
+"""
 
 import shlex
 import socket
@@ -9,8 +12,9 @@ import psutil
 
 from runbooks.engine.errors import RunbookError
 from runbooks.engine.findings import Finding
-from runbooks.engine.target import Proxy
+from runbooks.engine.target import Connector, Proxy
 from runbooks.procedures.connection.probe import SECONDS, Probe, fault, ok, unknown
+from runtime.db.engine import CONNECTOR_PORT
 
 # Of the second version and of the first.
 PROXIES = ("cloud-sql-proxy", "cloud_sql_proxy")
@@ -43,24 +47,30 @@ def proxy(probe: Probe) -> Iterator[Finding]:
 
 def address(probe: Probe) -> Iterator[Finding]:
     """Where the target is reached at the instance's own address: its port takes connections."""
-    if isinstance(probe.target.connection, Proxy):
+    connection = probe.target.connection
+    if isinstance(connection, Proxy):
+        return
+    if isinstance(connection, Connector) and connection.ip_type == "psc":
+        # The name servers' answer for this network is the way, which the connector asks for.
         return
     if probe.instance is None:
         yield unknown(PORT_OPEN, "not tested: the instance's address is not known")
         return
     try:
-        place = probe.tools.place(probe.instance)
+        host, port = probe.tools.address(probe.instance)
     except RunbookError as error:
         show = probe.gcloud("sql", "instances", "describe", probe.target.instance)
         yield fault(PORT_OPEN, str(error), show)
         return
-    trouble = _trouble(place["host"], place["port"])
+    if probe.tools.is_by_connector(probe.instance):
+        port = CONNECTOR_PORT
+    trouble = _trouble(host, port)
     if trouble:
         through = shlex.join(("cloud-sql-proxy", "--private-ip", "--port=5432", probe.connection_name))
         what = "run this on a machine in the instance's network, or there a proxy, and name it in the target"
-        yield fault(PORT_OPEN, f"{place['host']}:{place['port']} {trouble}", f"{what}: {through}")
+        yield fault(PORT_OPEN, f"{host}:{port} {trouble}", f"{what}: {through}")
     else:
-        yield ok(PORT_OPEN, f"{place['host']}:{place['port']}")
+        yield ok(PORT_OPEN, f"{host}:{port}")
 
 
 def _trouble(host: str, port: int) -> str:

@@ -59,14 +59,15 @@ def url(run: Run, database: str | None = None) -> URL:
     """Where a database of the instance is, for the operator's login; by default the target's."""
     operator = run.target.operator
     place = run.tools.place(run.instance())
+    # A URL is for any client.
+    place.pop("connection_factory", None)
     return URL.create(
         "postgresql",
         username=operator.user,
         password=run.tools.secrets.newest(operator.secret).get_secret_value(),
-        host=place.pop("host"),
-        port=place.pop("port"),
         database=database or run.target.database,
-        query=place,
+        # A socket's folder cannot be a URL's host.
+        query={name: str(value) for name, value in place.items()},
     )
 
 

@@ -25,7 +25,7 @@ def prepare(stage: Stage) -> Asked:
 def check(stage: Stage, ended: Ended) -> None:
     """It names the password, after all that is well, and what mends it; and tells nobody what it is."""
     faults = [one for one in report.findings_of(ended) if one.result is Result.FAULT]
-    user = make_url(stage.environment.settings["DATABASE_URL"]).username
+    user = stage.target.logins[0].users[0]
     stage.expect("one cause is found", holds=len(faults) == 1, found=faults)
     stage.expect("it is the password", holds=faults[0].test == f"The password of {user} is right", found=faults[0])
     mend = "holdfast runbook run rotate-password login=api"

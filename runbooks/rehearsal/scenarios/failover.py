@@ -1,8 +1,9 @@
 """failover under an application that writes all the time: each write that it was told of is there in the end."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
@@ -25,13 +26,13 @@ WRITES = 5
 
 @dataclass
 class Application:
-    """It writes one row after the other by its own URL, and comes back when it is thrown out.
+    """It writes one row after the other by its own login, and comes back when it is thrown out.
 
     Attributes:
         acknowledged: the rows of which it was told that they are written.
     """
 
-    url: str = ""
+    where: Mapping[str, Any] = field(default_factory=dict)
     acknowledged: list[str] = field(default_factory=list)
     _ended: threading.Event = field(default_factory=threading.Event)
     _written: threading.Condition = field(default_factory=threading.Condition)
@@ -61,7 +62,7 @@ class Application:
             number += 1
             try:
                 if opened is None:
-                    opened = psycopg2.connect(self.url, connect_timeout=2)
+                    opened = psycopg2.connect(**self.where, connect_timeout=2)
                     opened.autocommit = True
                 with opened.cursor() as cursor:
                     cursor.execute(WRITE, (f"throughout-{number}",))
@@ -85,8 +86,7 @@ class Day:
 
     def prepare(self, stage: Stage) -> Asked:
         """The application is at work."""
-        url = stage.tools.secrets.newest(stage.target.logins[0].secret).get_secret_value()
-        self.application = Application(url)
+        self.application = Application(stage.of_application(stage.tools.secrets.newest(stage.target.logins[0].secret)))
         stage.at_end(self.application.stop)
         self.application.start()
         stage.expect("the application can write", holds=self.application.goes_on())

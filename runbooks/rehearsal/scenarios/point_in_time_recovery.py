@@ -55,12 +55,12 @@ class Day:
 
 
 def _as_application(stage: Stage) -> list[Row]:
-    url = stage.tools.secrets.newest(stage.target.logins[0].secret).get_secret_value()
-    opened = psycopg2.connect(url)
+    opened = psycopg2.connect(**stage.of_application(stage.tools.secrets.newest(stage.target.logins[0].secret)))
     try:
         with opened.cursor() as cursor:
             cursor.execute(EXPERIMENTS)
-            return cursor.fetchall()
+            rows: list[Row] = cursor.fetchall()
+            return rows
     finally:
         opened.close()
 

@@ -142,12 +142,14 @@ class Connection:
 
     def _check_mode(self, client: Stream, startup: protocol.Startup) -> None:
         mode = self._state.ssl_mode
+        host = client.writer.get_extra_info("peername")[0]
+        who = f'for host "{host}", user "{startup.user}", database "{startup.database}"'
+        if self._state.requires_connector:
+            # As of 2026-11 Google documents that direct connections are rejected, not in what words: PostgreSQL's own.
+            how = "SSL encryption" if client.is_encrypted else "no encryption"
+            raise _Refusal(protocol.INVALID_AUTHORIZATION, f"pg_hba.conf rejects connection {who}, {how}")
         if not client.is_encrypted and mode.needs_encryption:
-            host = client.writer.get_extra_info("peername")[0]
-            text = (
-                f'no pg_hba.conf entry for host "{host}", user "{startup.user}", '
-                f'database "{startup.database}", no encryption'
-            )
+            text = f"no pg_hba.conf entry {who}, no encryption"
             raise _Refusal(protocol.INVALID_AUTHORIZATION, text)
         if client.certificate is None and mode.needs_certificate:
             raise _Refusal(protocol.INVALID_AUTHORIZATION, "connection requires a valid client certificate")

@@ -86,9 +86,15 @@ class Front:
         """
         self._state.target = port
 
-    def ask_for(self, ssl_mode: SslMode) -> None:
-        """Ask clients that come from now on for this; who is in stays in."""
+    def ask_for(self, ssl_mode: SslMode, *, requires_connector: bool = False) -> None:
+        """Ask clients that come from now on for this; who is in stays in.
+
+        Args:
+            ssl_mode: Who may come in at PostgreSQL's port.
+            requires_connector: Nobody may.
+        """
         self._state.ssl_mode = ssl_mode
+        self._state.requires_connector = requires_connector
 
     def renew(self) -> None:
         """Take the certificates as they are now, for clients that come from now on; who is in stays in."""

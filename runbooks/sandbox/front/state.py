@@ -33,6 +33,8 @@ class State:
     """One front's. A change holds for the connections that come then, but for the network's, which holds for all."""
 
     ssl_mode: SslMode = SslMode.ENCRYPTED_ONLY
+    # Nobody comes in at PostgreSQL's port.
+    requires_connector: bool = False
     # The instance's IAM users; without it there are none.
     logins: Logins | None = None
     # How long a client may take to say who it is.

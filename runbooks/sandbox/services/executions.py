@@ -1,6 +1,7 @@
 """An execution of a Cloud Run job: its tasks, their retries, and what becomes of it."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class ExecutionRun:
         vault: where they are read.
         folder: for its logs.
         lock: what is held while anything is changed.
+        started: told when its tasks begin.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class ExecutionRun:
         vault: SecretManager,
         folder: Path,
         lock: threading.RLock,
+        started: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
         self._executions = RunResources(store, "execution")
@@ -49,6 +52,7 @@ class ExecutionRun:
         self._vault = vault
         self._folder = folder
         self._lock = lock
+        self._started = started
         self._template: Document = execution["template"]
         self._count: int = execution["taskCount"]
         self._at_once = min(execution.get("parallelism") or self._count, MOST_AT_ONCE)
@@ -69,6 +73,8 @@ class ExecutionRun:
             self._finish("CONDITION_FAILED", reason="SECRETS_ACCESS_CHECK_FAILED", message=str(error))
             raise
         self._change({"startTime": now()})
+        if self._started is not None:
+            self._started()
         with ThreadPoolExecutor(self._at_once, thread_name_prefix="run-task") as pool:
             problems = list(pool.map(lambda index: self._task(index, environment), range(self._count)))
         problem = next(filter(None, problems), "")

@@ -15,6 +15,8 @@ from runbooks.local.ports import HOST, free_port, is_free
 from runbooks.local.processes import Identity
 from runbooks.local.valkey import ValkeyServer
 from runbooks.sandbox.faults import Faults
+from runbooks.sandbox.front.certificates import Certificates, describe
+from runbooks.sandbox.front.thread import LoopThread
 from runbooks.sandbox.services.calls import Call, Document
 from runbooks.sandbox.services.clock import now
 from runbooks.sandbox.services.errors import ServiceError, absent, invalid, precondition
@@ -22,6 +24,8 @@ from runbooks.sandbox.services.operations import Operations
 from runbooks.sandbox.services.resources import Resources
 from runbooks.sandbox.services.rest import Handler, Rest, support
 from runbooks.sandbox.services.task_process import end_leftovers
+from runbooks.sandbox.services.tls_front import TlsFront
+from runbooks.sandbox.sql import times
 from runbooks.sandbox.store import Store
 
 INSTANCE = "redis.instance"
@@ -51,6 +55,8 @@ VERSIONS = ("REDIS_3_2", "REDIS_4_0", "REDIS_5_0", "REDIS_6_X", "REDIS_7_0", "RE
 MOST_GB = 300
 READY_SECONDS = 20.0
 STOP_SECONDS = 30.0
+WITH_TLS = "SERVER_AUTHENTICATION"
+TLS_MODES = ("DISABLED", WITH_TLS)
 
 METHODS = support(
     full="""projects.locations.instances.get projects.locations.instances.list projects.locations.instances.delete
@@ -58,7 +64,7 @@ METHODS = support(
         projects.locations.operations.get projects.locations.operations.delete""",
     partial={
         "projects.locations.instances.create": "a server takes 64 MB whatever memorySizeGb says; its version is the "
-        "installed Valkey's; no TLS, read replicas, persistence or keys of one's own (501)",
+        "installed Valkey's; no read replicas, persistence or keys of one's own (501)",
         "projects.locations.instances.patch": "displayName, labels, memorySizeGb (a basic instance restarts empty), "
         "redisConfigs, authEnabled",
         "projects.locations.instances.failover": "STANDARD_HA only, as there; the new primary is empty, since no "
@@ -110,6 +116,8 @@ class Memorystore:
         self.operations = Operations(store, OPERATION)
         self.lock = threading.RLock()
         self._servers: dict[str, ValkeyServer] = {}
+        self._fronts: dict[str, TlsFront] = {}
+        self._loop: LoopThread | None = None
         self._working: set[threading.Thread] = set()
 
     def handlers(self) -> dict[str, Handler]:
@@ -146,8 +154,10 @@ class Memorystore:
         """Stop every server; what they hold is lost."""
         for thread in self._working:
             thread.join(STOP_SECONDS)
-        for server in self._servers.values():
-            server.stop()
+        for name in list(self._servers):
+            self._end(name)
+        if self._loop is not None:
+            self._loop.stop()
 
     def create(self, call: Call) -> Document:
         """An instance, which is ready when the operation is done."""
@@ -255,8 +265,10 @@ class Memorystore:
         port = port if port and is_free(port) else free_port()
         folder = self._folder.joinpath(*name.split("/")[1::2])
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        has_tls = instance.get("transitEncryptionMode") == WITH_TLS
+        inner = free_port() if has_tls else port
         server = ValkeyServer(
-            program=valkey_program(), folder=folder, log=folder / "log", port=port, password=hidden["auth"]
+            program=valkey_program(), folder=folder, log=folder / "log", port=inner, password=hidden["auth"]
         )
         server.start()
         try:
@@ -267,8 +279,41 @@ class Memorystore:
         self._servers[name] = server
         if server.pid is not None:
             self._store.put(HIDDEN, name, {**hidden, "process": Identity.of(server.pid).model_dump()})
+        if has_tls:
+            instance |= {"serverCaCerts": [self._encrypt(name, folder, port, inner)]}
         instance |= {"host": HOST, "port": port}
         self._configure(instance)
+
+    def _encrypt(self, name: str, folder: Path, port: int, target: int) -> Document:
+        """Let clients come by TLS. The server itself is not told to anybody."""
+        project, own = name.split("/")[1::4]
+        certificates = Certificates(
+            folder / "tls", project=project, instance=own, address=HOST, dns_name=f"{own}.redis.invalid"
+        )
+        certificates.create()
+        with self.lock:
+            if self._loop is None:
+                self._loop = LoopThread()
+                self._loop.start()
+        front = TlsFront(self._loop, certificates.server_context(requires_client=False), port=port, target=target)
+        front.start()
+        self._fronts[name] = front
+        described = describe(certificates.server_ca)
+        return {
+            "cert": certificates.server_ca,
+            "serialNumber": described.serial,
+            "sha1Fingerprint": described.sha1,
+            "createTime": times.written(described.created_at),
+            "expireTime": times.written(described.expires_at),
+        }
+
+    def _end(self, name: str) -> None:
+        front = self._fronts.pop(name, None)
+        if front is not None:
+            front.stop()
+        server = self._servers.pop(name, None)
+        if server is not None:
+            server.stop()
 
     def _configure(self, instance: Document) -> None:
         with redis.Redis.from_url(self._servers[instance["name"]].url, socket_timeout=READY_SECONDS) as client:
@@ -278,15 +323,11 @@ class Memorystore:
         self._instances.put({**instance, "state": "READY"})
 
     def _restart(self, instance: Document) -> None:
-        server = self._servers.pop(instance["name"], None)
-        if server is not None:
-            server.stop()
+        self._end(instance["name"])
         self._serve(instance)
 
     def _remove(self, instance: Document) -> None:
-        server = self._servers.pop(instance["name"], None)
-        if server is not None:
-            server.stop()
+        self._end(instance["name"])
         self._instances.forget(instance["name"])
         self._store.delete(HIDDEN, instance["name"])
 
@@ -322,12 +363,14 @@ def _checked(body: Document) -> Document:
     if body.get("redisVersion") not in VERSIONS:
         message = f"redis_version must be one of {', '.join(VERSIONS)}"
         raise invalid(message)
+    if body.get("transitEncryptionMode", "DISABLED") not in TLS_MODES:
+        message = f"transit_encryption_mode must be one of {', '.join(TLS_MODES)}"
+        raise invalid(message)
     size = body.get("memorySizeGb")
     if type(size) is not int or not 1 <= size <= MOST_GB:
         message = f"memory_size_gb must be between 1 and {MOST_GB}"
         raise invalid(message)
     for field, usual in (
-        ("transitEncryptionMode", "DISABLED"),
         ("readReplicasMode", "READ_REPLICAS_DISABLED"),
         ("persistenceConfig", {"persistenceMode": "DISABLED"}),
         ("customerManagedKey", ""),

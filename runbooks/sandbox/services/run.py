@@ -27,8 +27,8 @@ METHODS = support(
         "projects.locations.services.create": "revisions and traffic are kept, nothing is served; no validateOnly",
         "projects.locations.services.patch": "revisions and traffic are kept, nothing is served; no validateOnly, "
         "allowMissing",
-        "projects.locations.jobs.create": "no validateOnly, run or start tokens",
-        "projects.locations.jobs.patch": "no validateOnly, allowMissing, run or start tokens",
+        "projects.locations.jobs.create": "no validateOnly",
+        "projects.locations.jobs.patch": "no validateOnly, allowMissing",
         "projects.locations.jobs.delete": "refused while an execution runs",
         "projects.locations.jobs.run": "`python -m runtime` with the container's args, whatever its image; no volumes, "
         "limits of memory or CPU, delayed execution; at most 4 tasks at once",

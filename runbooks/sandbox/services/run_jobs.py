@@ -3,6 +3,7 @@
 import secrets
 import string
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from runbooks.local.processes import Identity
@@ -14,11 +15,15 @@ from runbooks.sandbox.services.operations import Operations
 from runbooks.sandbox.services.rest import Handler
 from runbooks.sandbox.services.run_resources import NAME, RunResources, changed, condition, new, refuse_options
 from runbooks.sandbox.services.run_templates import execution_template, job_template
+from runbooks.sandbox.services.run_tokens import TOKENS, Token, token_of
 from runbooks.sandbox.services.secret_manager import SecretManager
 from runbooks.sandbox.services.task_process import end_leftovers
 from runbooks.sandbox.store import Store
 
-WRITABLE = ("labels", "annotations", "client", "clientVersion", "launchStage", "binaryAuthorization", "template")
+WRITABLE = (
+    *("labels", "annotations", "client", "clientVersion", "launchStage", "binaryAuthorization", "template"),
+    *TOKENS,
+)
 OUTPUT = (
     *("name", "uid", "generation", "createTime", "updateTime", "deleteTime", "expireTime", "creator", "lastModifier"),
     *("observedGeneration", "terminalCondition", "conditions", "executionCount", "latestCreatedExecution"),
@@ -75,6 +80,9 @@ class RunJobs:
                 failed = condition("Completed", "CONDITION_FAILED", message="The sandbox was ended meanwhile.")
                 execution |= {"completionTime": now(), "conditions": [failed], "reconciling": False, "runningCount": 0}
                 self._executions.put(execution)
+        for job in self._jobs.all():
+            if job.get("reconciling"):
+                self._ready(job, "The sandbox was ended meanwhile.")
         self._operations.abandon()
 
     def stop(self) -> None:
@@ -85,16 +93,16 @@ class RunJobs:
             thread.join(STOP_SECONDS)
 
     def create(self, call: Call) -> Document:
-        """A job, not yet run."""
+        """A job, not yet run without a token."""
         refuse_options(call)
         name = self._jobs.new_name(call, NAME)
         body = call.fields(WRITABLE, OUTPUT)
         self._jobs.refuse_taken(name)
         job = {"launchStage": "GA", **body, "template": job_template(body.get("template")), **new(name)}
-        return self._done(self._ready(job))
+        return self._applied(job)
 
     def patch(self, call: Call) -> Document:
-        """Another template, for executions to come."""
+        """Another template, for executions to come; with a token one comes at once."""
         refuse_options(call, "allowMissing")
         job = self._jobs.current(call.name, call.body.get("etag"))
         body = call.fields(WRITABLE, OUTPUT)
@@ -102,7 +110,7 @@ class RunJobs:
         kept = {field: value for field, value in job.items() if field in OUTPUT}
         job = {"launchStage": "GA", **body, "template": template, **kept}
         changed(job)
-        return self._done(self._ready(job))
+        return self._applied(job)
 
     def delete(self, call: Call) -> Document:
         """The job with its executions; their logs stay."""
@@ -122,26 +130,19 @@ class RunJobs:
         refuse_options(call)
         body = call.fields(("overrides", "etag", "validateOnly"))
         job = self._jobs.current(call.name, body.get("etag"))
-        execution = self._new_execution(job, body.get("overrides") or {})
-        self._executions.put(execution)
-        reference = {"name": execution["name"].rpartition("/")[2], "createTime": execution["createTime"]}
-        job["executionCount"] = job.get("executionCount", 0) + 1
-        job["latestCreatedExecution"] = {**reference, "completionStatus": "EXECUTION_RUNNING"}
-        self._jobs.put(job)
+        letters = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(5))
+        name = f"{job['name']}/executions/{job['name'].rpartition('/')[2]}-{letters}"
+        execution = self._new_execution(job, body.get("overrides") or {}, name)
+        # As Google does: a token is what made the latest execution.
+        for token in TOKENS:
+            job.pop(token, None)
         operation = self._operations.begin(call.name, self._executions.answer(execution))
-        run = ExecutionRun(
-            self._store,
-            execution,
-            project="/".join(call.name.split("/")[:2]),
-            vault=self._vault,
-            folder=self._folder_of(execution["name"]),
-            lock=self.lock,
-        )
-        thread = threading.Thread(
-            target=self._follow, args=(run, execution["name"], operation["name"]), daemon=True, name="run-execution"
-        )
-        self._under_way[execution["name"]] = (run, thread)
-        thread.start()
+
+        def ended(outcome: Document | ServiceError) -> None:
+            shown = self._executions.answer(_shown(self._executions.read(name)))
+            self._operations.end(operation["name"], outcome if isinstance(outcome, ServiceError) else shown, shown)
+
+        self._begin(job, execution, ended)
         return operation
 
     def get_execution(self, call: Call) -> Document:
@@ -183,9 +184,73 @@ class RunJobs:
         self._forget(execution)
         return self._operations.finished(call.name, self._executions.answer(_shown(execution)))
 
-    def _follow(self, run: ExecutionRun, name: str, operation: str) -> None:
+    def _applied(self, job: Document) -> Document:
+        """A job that was made or changed: ready at once, or when what its token asks for has been done."""
+        token = token_of(job, self._executions)
+        if token is None:
+            return self._done(self._ready(job))
+        execution = self._new_execution(job, {}, token.execution)
+        job |= {
+            "observedGeneration": job["generation"],
+            "reconciling": True,
+            "terminalCondition": condition("Ready", "CONDITION_RECONCILING"),
+        }
+        operation = self._operations.begin(job["name"], self._jobs.answer(job))
+
+        def ready(outcome: Document | ServiceError) -> None:
+            present = self._jobs.read(job["name"])
+            if not present.get("reconciling"):
+                return
+            problem = outcome if isinstance(outcome, ServiceError) else None
+            answer = self._jobs.answer(self._ready(present, str(problem) if problem else ""))
+            self._operations.end(operation["name"], problem or answer, answer)
+
+        self._begin(job, execution, ready, token)
+        return operation
+
+    def _begin(
+        self,
+        job: Document,
+        execution: Document,
+        ended: Callable[[Document | ServiceError], None],
+        token: Token | None = None,
+    ) -> None:
+        """Let an execution run in a thread.
+
+        Args:
+            job: whose it is.
+            execution: as it is created.
+            ended: told how it ended, with the lock held.
+            token: what asked for it; one that does not wait is told when it has started.
+        """
+        self._executions.put(execution)
+        reference = {"name": execution["name"].rpartition("/")[2], "createTime": execution["createTime"]}
+        job["executionCount"] = job.get("executionCount", 0) + 1
+        job["latestCreatedExecution"] = {**reference, "completionStatus": "EXECUTION_RUNNING"}
+        self._jobs.put(job)
+
+        def started() -> None:
+            with self.lock:
+                ended(execution)
+
+        run = ExecutionRun(
+            self._store,
+            execution,
+            project="/".join(job["name"].split("/")[:2]),
+            vault=self._vault,
+            folder=self._folder_of(execution["name"]),
+            lock=self.lock,
+            started=started if token is not None and not token.waits else None,
+        )
+        thread = threading.Thread(
+            target=self._follow, args=(run, execution["name"], ended), daemon=True, name="run-execution"
+        )
+        self._under_way[execution["name"]] = (run, thread)
+        thread.start()
+
+    def _follow(self, run: ExecutionRun, name: str, ended: Callable[[Document | ServiceError], None]) -> None:
         try:
-            outcome: Document | ServiceError = self._executions.answer(_shown(run.run()))
+            outcome: Document | ServiceError = run.run()
             status = "EXECUTION_SUCCEEDED"
         except ServiceError as error:
             outcome = error
@@ -195,20 +260,17 @@ class RunJobs:
             job = self._jobs.find(name.rpartition("/executions/")[0])
             own = name.rpartition("/")[2]
             if job is not None and job["latestCreatedExecution"]["name"] == own:
-                ended = {"completionStatus": status, "completionTime": execution["completionTime"]}
-                job["latestCreatedExecution"] |= ended
+                completed = {"completionStatus": status, "completionTime": execution["completionTime"]}
+                job["latestCreatedExecution"] |= completed
                 self._jobs.put(job)
-            self._operations.end(operation, outcome, self._executions.answer(_shown(execution)))
+            ended(outcome)
             del self._under_way[name]
 
-    def _new_execution(self, job: Document, overrides: Document) -> Document:
+    def _new_execution(self, job: Document, overrides: Document, name: str) -> Document:
         template, count = execution_template(job["template"], overrides)
-        own = job["name"].rpartition("/")[2]
-        letters = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(5))
-        name = f"{job['name']}/executions/{own}-{letters}"
         return {
             **new(name),
-            "job": own,
+            "job": job["name"].rpartition("/")[2],
             "launchStage": "GA",
             "taskCount": count,
             "parallelism": job["template"].get("parallelism") or 0,
@@ -231,11 +293,12 @@ class RunJobs:
     def _done(self, job: Document) -> Document:
         return self._operations.finished(job["name"], self._jobs.answer(job))
 
-    def _ready(self, job: Document) -> Document:
-        job |= {
-            "observedGeneration": job["generation"],
-            "terminalCondition": condition("Ready", "CONDITION_SUCCEEDED"),
-        }
+    def _ready(self, job: Document, problem: str = "") -> Document:
+        state = condition("Ready", "CONDITION_SUCCEEDED")
+        if problem:
+            state = condition("Ready", "CONDITION_FAILED", message=problem)
+        job |= {"observedGeneration": job["generation"], "terminalCondition": state}
+        job.pop("reconciling", None)
         return self._jobs.put(job)
 
 

@@ -31,6 +31,11 @@ OUTPUT = (
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 BY_REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 WHOLE = 100
+# Of a revision, what may differ in one that is asked for again.
+UNSPECIFIC = (
+    *("name", "uid", "generation", "createTime", "updateTime", "service", "observedGeneration", "conditions", "etag"),
+    *("annotations", "labels"),
+)
 
 
 class RunServices:
@@ -124,9 +129,14 @@ class RunServices:
         name = template.pop("revision", None) or f"{own}-{int(service['generation']):05}-{letters}"
         ident(str(name), f"{own}-[a-z0-9-]{{0,62}}", "service.template.revision")
         full = f"{service['name']}/revisions/{name}"
-        if self._revisions.find(full):
+        present = self._revisions.find(full)
+        if present is not None and _spec(present) != _spec(template):
             message = f"Revision named '{name}' with different configuration already exists."
             raise exists(message)
+        if present is not None:
+            # What is asked for is there.
+            service |= {"latestCreatedRevision": full, "latestReadyRevision": full}
+            return self._ready(service)
         revision = {
             **template,
             **new(full),
@@ -178,3 +188,8 @@ class RunServices:
             message = "service.traffic: percents must sum to 100."
             raise invalid(message)
         return statuses
+
+
+def _spec(revision: Document) -> Document:
+    """What a revision runs: not what it is called and when it was made."""
+    return {field: value for field, value in revision.items() if field not in UNSPECIFIC}

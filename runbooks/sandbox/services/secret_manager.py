@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import datetime as dt
 import re
 import secrets
 import threading
@@ -9,7 +10,7 @@ import threading
 from starlette.applications import Starlette
 
 from runbooks.sandbox.faults import Faults
-from runbooks.sandbox.services.calls import Call, Document, known_fields
+from runbooks.sandbox.services.calls import Call, Document, known_fields, seconds
 from runbooks.sandbox.services.clock import now
 from runbooks.sandbox.services.crc32c import crc32c
 from runbooks.sandbox.services.errors import absent, invalid, not_found, precondition
@@ -21,8 +22,9 @@ SECRET = "secretmanager.secret"  # noqa: S105  # a kind of document
 VERSION = "secretmanager.version"
 MOST_BYTES = 65_536
 PAGE = 25_000
-WRITABLE = ("labels", "annotations", "replication", "versionAliases")
+WRITABLE = ("labels", "annotations", "replication", "versionAliases", "rotation", "topics")
 OUTPUT = ("name", "createTime", "etag")
+SHORTEST_ROTATION, LONGEST_ROTATION = 3600, 3_153_600_000
 CHANGEABLE = ("labels", "annotations", "versionAliases")
 
 PARENTS = ("projects", "projects.locations")
@@ -34,7 +36,7 @@ METHODS = {
             secrets.versions.get secrets.versions.access secrets.versions.enable secrets.versions.disable
             secrets.versions.destroy""",
         partial={
-            "secrets.create": "no expiry, rotation, topics, keys of one's own or delayed destruction (501)",
+            "secrets.create": "no expiry, keys of one's own or delayed destruction (501); nobody is reminded to rotate",
             "secrets.patch": "labels, annotations and versionAliases only",
             "secrets.list": "a filter is refused (501)",
             "secrets.versions.list": "a filter by state only",
@@ -75,7 +77,7 @@ class SecretManager:
     def create(self, call: Call) -> Document:
         """A secret without a version."""
         name = self._secrets.new_name(call, "[A-Za-z0-9_-]{1,255}")
-        for field in ("expireTime", "ttl", "rotation", "topics", "customerManagedEncryption", "versionDestroyTtl"):
+        for field in ("expireTime", "ttl", "customerManagedEncryption", "versionDestroyTtl"):
             if field in call.body:
                 message = f"the field {field} of a secret"
                 raise absent(message)
@@ -84,6 +86,7 @@ class SecretManager:
         if is_regional == ("replication" in body):
             message = "replication is for global secrets" if is_regional else "Secret replication is required."
             raise invalid(message)
+        _check_rotation(body)
         self._secrets.refuse_taken(name)
         return self._secrets.put(_changed({**body, "name": name, "createTime": now()}))
 
@@ -246,6 +249,25 @@ def _changed(document: Document) -> Document:
 
 def _shown(version: Document) -> Document:
     return {field: value for field, value in version.items() if field != "data"}
+
+
+def _check_rotation(secret: Document) -> None:
+    """As https://cloud.google.com/secret-manager/docs/secret-rotation has it."""
+    rotation = secret.get("rotation")
+    if not rotation:
+        return
+    if not secret.get("topics"):
+        message = "Secret rotation requires at least one topic."
+        raise invalid(message)
+    if "nextRotationTime" not in rotation:
+        message = "next_rotation_time must be set when rotation_period is."
+        raise invalid(message)
+    if not SHORTEST_ROTATION <= seconds(rotation.get("rotationPeriod", "3600s"), "rotation_period") <= LONGEST_ROTATION:
+        message = "rotation_period must be from 3600s to 3153600000s."
+        raise invalid(message)
+    if dt.datetime.fromisoformat(rotation["nextRotationTime"]) < dt.datetime.now(dt.UTC):
+        message = "next_rotation_time must be in the future."
+        raise invalid(message)
 
 
 def _check_etag(document: Document, given: str | None) -> None:

@@ -23,7 +23,7 @@ def patch(sql: Sql, call: Call) -> Document:
         raise stale_data()
     if upgrade.is_asked(call, instance):
         return upgrade.begin(sql, call, instance)
-    return _change(sql, call, instance, rules.merged(instance.settings, call.body.get("settings", {})))
+    return _change(sql, call, instance, rules.merged(instance.settings, rules.written(call.body.get("settings", {}))))
 
 
 def update(sql: Sql, call: Call) -> Document:

@@ -117,7 +117,10 @@ class Fleet:
     def serve(self, instance: Instance) -> None:
         """Let the instance's address lead to its cluster, or to nothing while that does not run."""
         front = self.front(instance)
-        front.ask_for(SslMode(instance.settings.get("ipConfiguration", {}).get("sslMode", OPEN)))
+        front.ask_for(
+            SslMode(instance.settings.get("ipConfiguration", {}).get("sslMode", OPEN)),
+            requires_connector=instance.settings.get("connectorEnforcement") == "REQUIRED",
+        )
         port = self.cluster(instance).port
         front.point_at(port)
         self._served[instance.uid] = port

@@ -102,8 +102,8 @@ workloadCaptures.stopReplay POST @/workloadCaptures:stopReplay
 PARTIAL = {
     "instances.insert": "PostgreSQL 16 and 18; no scheduled backups; sizes, networks and keys have no effect",
     "instances.list": "a filter has no brackets and asks for an instance's name, place, version, state and settings",
-    "instances.patch": "tier, flags, availability, activation, TLS, replication and databaseVersion have effect; "
-    "other settings are kept",
+    "instances.patch": "tier, flags, availability, activation, TLS, connectors, replication and databaseVersion have "
+    "effect; other settings are kept",
     "instances.update": "as patch, without databaseVersion",
     "instances.clone": "no single databases, other projects or networks",
     "instances.promoteReplica": "with failover=true the old primary becomes a replica at once",

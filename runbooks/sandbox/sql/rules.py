@@ -36,6 +36,7 @@ DEFAULTS: Document = {
     "ipConfiguration": {"ipv4Enabled": True, "sslMode": "ALLOW_UNENCRYPTED_AND_ENCRYPTED", "requireSsl": False},
     "locationPreference": {"kind": "sql#locationPreference", "zone": "us-central1-a"},
 }
+INT64 = ("dataDiskSizeGb", "storageAutoResizeLimit", "dataDiskProvisionedIops", "dataDiskProvisionedThroughput")
 # The state survives whatever happens to processes. That of a rehearsal need not survive the machine's own end.
 UNSAFE = {"fsync": "off"}
 # Memory in MB and the connections that such an instance has when no flag says otherwise, as Google's table.
@@ -83,7 +84,12 @@ def newer(version: str) -> list[Document]:
 def completed(settings: Document) -> Document:
     """Settings with Google's defaults for what was not said."""
     # Nobody says the edition: from PostgreSQL 16 on that is Enterprise Plus.
-    return merged(copy.deepcopy(DEFAULTS) | {"edition": PLUS}, settings)
+    return merged(copy.deepcopy(DEFAULTS) | {"edition": PLUS}, written(settings))
+
+
+def written(settings: Document) -> Document:
+    """Settings as Google writes them, which callers may write as numbers."""
+    return {name: str(value) if name in INT64 and type(value) is int else value for name, value in settings.items()}
 
 
 def check(settings: Document, *, is_replica: bool = False) -> None:

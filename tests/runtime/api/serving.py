@@ -12,9 +12,9 @@ from tests.waiting import wait_until
 
 
 @contextmanager
-def serving(database: TestDatabase) -> Iterator[str]:
+def serving(database: TestDatabase, **settings: object) -> Iterator[str]:
     """The address of an API on a database."""
-    app = create_app(database.settings(db_pool_min=1, log_level="ERROR"))
+    app = create_app(database.settings(db_pool_min=1, log_level="ERROR", **settings))
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -137,13 +137,6 @@ async def test_figures_need_a_credential_that_may_read_the_platform(
     assert (await make_client(make_key("platform:read")).get("/metrics")).status_code == 200
 
 
-async def test_publishing_says_that_it_is_not_built(client: httpx.AsyncClient) -> None:
-    answer = await client.post(f"{DATABASE}/publish-metrics")
-    body = assert_problem(answer, 503, "unavailable")
-    assert "not built yet" in body["detail"]
-    assert int(answer.headers["retry-after"]) > 0
-
-
 async def test_applications_in_one_process_count_for_themselves(
     database: TestDatabase, make_key: Callable[..., str]
 ) -> None:

@@ -121,5 +121,5 @@ async def make_world(client: httpx.AsyncClient) -> dict[tuple[str, str], Call]:
         ("get", f"{METRICS}/services"): Call(query={"above": -1, **of_type}),
         ("get", f"{DATABASE}/pool"): Call(),
         ("get", f"{DATABASE}/queries"): Call(query={"order": "p95"}),
-        ("post", f"{DATABASE}/publish-metrics"): Call(503),
+        ("post", f"{DATABASE}/publish-metrics"): Call(409),
     }

@@ -260,6 +260,16 @@ async def test_with_a_password_the_connector_does_not_ask_for_iam_authentication
 
 
 @pytest.mark.usefixtures("service_account")
+async def test_the_connector_goes_by_the_kind_of_address_that_is_set(
+    database: TestDatabase, instance: FakeInstance
+) -> None:
+    pool = Database(cloud_settings(database, gcp_sql_ip_type="psc"), application_name="test")
+    assert await pool.value(WHO) == "api_login"
+    await pool.close()
+    assert {call["ip_type"] for call in instance.calls} == {IPTypes.PSC}
+
+
+@pytest.mark.usefixtures("service_account")
 async def test_one_connector_serves_however_often_the_pool_fails_to_open(
     database: TestDatabase, instance: FakeInstance
 ) -> None:

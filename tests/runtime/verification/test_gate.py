@@ -295,8 +295,8 @@ def test_markers_bracket_the_moment(markers: tuple[int, ...], code: Code | None,
 def test_without_a_word_from_the_source_silence_is_not_taken_for_a_pass(restored: TestDatabase) -> None:
     change(restored, f"INSERT INTO recovery_markers (written_at) VALUES ('{NOW}')")
     with connected(restored) as connection:
-        near = examine(connection, Expectation(bracket=Bracket(None, NOW + 2 * MINUTE)))
-        far = examine(connection, Expectation(bracket=Bracket(None, NOW + 5 * MINUTE)))
+        near = examine(connection, Expectation(bracket=Bracket(None, NOW + 10 * MINUTE)))
+        far = examine(connection, Expectation(bracket=Bracket(None, NOW + 15 * MINUTE)))
     assert (verdict_of(near), verdict_of(far)) == (Verdict.PASSED, Verdict.INCOMPLETE)
 
 

@@ -113,6 +113,24 @@ def test_a_basic_instance_has_no_failover_and_is_empty_after_scaling(location: A
         assert cache.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 
 
+def test_with_tls_it_is_reached_with_its_own_authority_and_in_no_other_way(
+    location: Any, instances: Any, tmp_path: Path
+) -> None:
+    made = make(location, transitEncryptionMode="SERVER_AUTHENTICATION")
+    (authority,) = made["serverCaCerts"]
+    (tmp_path / "ca.pem").write_text(authority["cert"])
+    auth = instances.getAuthString(name=NAME).execute()["authString"]
+    url = f"rediss://:{auth}@{made['host']}:{made['port']}/0?ssl_ca_certs={tmp_path}/ca.pem"
+    with redis.Redis.from_url(url, socket_timeout=5) as cache:
+        cache.set("key", "v" * 1_000_000)
+        assert cache.get("key") == b"v" * 1_000_000
+    with connect(location) as plain, pytest.raises(redis.ConnectionError):
+        plain.ping()
+    unknown = redis.Redis.from_url(url.partition("?")[0], socket_timeout=5, retry=Retry(NoBackoff(), 0))
+    with unknown as cache, pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+        cache.ping()
+
+
 @pytest.mark.parametrize(
     ("wrong", "status"),
     [
@@ -121,7 +139,7 @@ def test_a_basic_instance_has_no_failover_and_is_empty_after_scaling(location: A
         ({"redisVersion": "REDIS_9"}, 400),
         ({"redisConfigs": {"dir": "/tmp"}}, 400),  # noqa: S108  # refused
         ({"redisConfigs": {"maxmemory-policy": "a\nb"}}, 400),
-        ({"transitEncryptionMode": "SERVER_AUTHENTICATION"}, 501),
+        ({"transitEncryptionMode": "SERVER_AUTHENTICATED"}, 400),
         ({"readReplicasMode": "READ_REPLICAS_ENABLED"}, 501),
     ],
     ids=str,

@@ -276,6 +276,65 @@ def test_an_etag_protects_a_job(jobs: Any) -> None:
     assert refused.value.status_code == 409
 
 
+def job_body(*arguments: str, env: list[dict[str, Any]] | None = None, **tokens: str) -> dict[str, Any]:
+    container = {"image": IMAGE, "args": list(arguments), "env": env or []}
+    return {"template": {"template": {"containers": [container], "maxRetries": 0}}, **tokens}
+
+
+def test_a_job_with_a_run_token_is_ready_when_its_execution_has_succeeded(location: Any, jobs: Any) -> None:
+    body = job_body("--help", runExecutionToken="one")
+    begun = jobs.create(parent=LOCATION, jobId="partitions", body=body).execute()
+    assert not begun["done"]
+    assert begun["metadata"]["terminalCondition"]["state"] == "CONDITION_RECONCILING"
+    job = finished(location, begun)["response"]
+    assert job["terminalCondition"]["state"] == "CONDITION_SUCCEEDED"
+    assert job["latestCreatedExecution"]["name"] == "partitions-one"
+    assert job["latestCreatedExecution"]["completionStatus"] == "EXECUTION_SUCCEEDED"
+    assert jobs.get(name=JOB).execute()["runExecutionToken"] == "one"
+    # Another execution is not what the token made.
+    finished(location, jobs.run(name=JOB, body={}).execute())
+    assert "runExecutionToken" not in jobs.get(name=JOB).execute()
+
+
+def test_a_job_whose_execution_fails_is_an_error_and_is_not_ready(location: Any, jobs: Any) -> None:
+    make_job(jobs, "--help")
+    # It has no database.
+    begun = jobs.patch(name=JOB, body=job_body("partitions", runExecutionToken="two")).execute()
+    assert "The container exited with an error." in finished(location, begun)["error"]["message"]
+    job = jobs.get(name=JOB).execute()
+    assert job["terminalCondition"]["state"] == "CONDITION_FAILED"
+    assert job["latestCreatedExecution"]["completionStatus"] == "EXECUTION_FAILED"
+    mended = jobs.patch(name=JOB, body=job_body("--help", runExecutionToken="three")).execute()
+    assert finished(location, mended)["response"]["terminalCondition"]["state"] == "CONDITION_SUCCEEDED"
+
+
+def test_a_token_that_cannot_be_changes_nothing(location: Any, jobs: Any) -> None:
+    first = job_body("--help", runExecutionToken="one")
+    finished(location, jobs.create(parent=LOCATION, jobId="partitions", body=first).execute())
+    before = jobs.get(name=JOB).execute()
+    for tokens, code in (
+        ({"runExecutionToken": "one"}, 409),
+        ({"runExecutionToken": "a", "startExecutionToken": "b"}, 400),
+        ({"startExecutionToken": "a" * 53}, 400),
+        ({"runExecutionToken": "A_b"}, 400),
+    ):
+        with pytest.raises(HttpError) as refused:
+            jobs.patch(name=JOB, body=job_body("partitions", **tokens)).execute()
+        assert refused.value.status_code == code
+    assert jobs.get(name=JOB).execute() == before
+
+
+def test_a_job_with_a_start_token_is_ready_when_its_execution_has_started(
+    location: Any, jobs: Any, database: TestDatabase
+) -> None:
+    body = job_body("serve", env=endless(database), startExecutionToken="now")
+    done = finished(location, jobs.create(parent=LOCATION, jobId="partitions", body=body).execute())
+    assert done["response"]["terminalCondition"]["state"] == "CONDITION_SUCCEEDED"
+    execution = f"{JOB}/executions/partitions-now"
+    assert "completionTime" not in jobs.executions().get(name=execution).execute()
+    finished(location, jobs.executions().cancel(name=execution, body={}).execute())
+
+
 def make_service(services: Any, image: str = IMAGE, **others: Any) -> dict[str, Any]:
     body = {"template": {"containers": [{"image": image}], "revision": "api-first"}, **others}
     return services.create(parent=LOCATION, serviceId="api", body=body).execute()["response"]
@@ -331,6 +390,15 @@ def test_a_revisions_name_is_taken_once(services: Any) -> None:
     with pytest.raises(HttpError) as refused:
         services.patch(name=SERVICE, body=body).execute()
     assert refused.value.status_code == 409
+
+
+def test_a_revision_that_is_there_is_asked_for_again(services: Any) -> None:
+    first = make_service(services)
+    other = {"template": {"containers": [{"image": "other"}], "revision": "api-second"}}
+    services.patch(name=SERVICE, body=other).execute()
+    back = services.patch(name=SERVICE, body={"template": first["template"]}).execute()["response"]
+    assert shares(back) == {"api-first": 100}
+    assert len(services.revisions().list(parent=SERVICE).execute()["revisions"]) == 2
 
 
 def test_resources_survive_a_restart(tmp_path: Path) -> None:

@@ -57,6 +57,35 @@ def status_of(call: Any) -> tuple[int, str]:
     return refused.value.status_code, refused.value.reason
 
 
+REMINDED = {
+    "replication": {"userManaged": {"replicas": [{"location": "us-central1"}, {"location": "us-east1"}]}},
+    "topics": [{"name": "projects/holdfast/topics/rotation"}],
+    "rotation": {"rotationPeriod": "7776000s", "nextRotationTime": "2999-01-01T00:00:00Z"},
+}
+
+
+def test_a_secret_keeps_when_it_is_to_be_replaced_and_who_is_told(secrets: Any) -> None:
+    secrets.create(parent=PARENT, secretId="api-database-url", body=REMINDED).execute()
+    found = secrets.get(name=NAME).execute()
+    assert {name: found[name] for name in REMINDED} == REMINDED
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"topics": []},
+        {"rotation": {"rotationPeriod": "7776000s"}},
+        {"rotation": {"rotationPeriod": "60s", "nextRotationTime": "2999-01-01T00:00:00Z"}},
+        {"rotation": {"rotationPeriod": "7776000s", "nextRotationTime": "2020-01-01T00:00:00Z"}},
+    ],
+    ids=str,
+)
+def test_a_rotation_of_which_nobody_could_be_reminded_is_refused(secrets: Any, wrong: dict[str, Any]) -> None:
+    call = secrets.create(parent=PARENT, secretId="api-database-url", body={**REMINDED, **wrong})
+    assert status_of(call)[0] == 400
+    assert secrets.list(parent=PARENT).execute().get("secrets", []) == []
+
+
 def test_the_checksum_is_castagnolis() -> None:
     assert crc32c(b"123456789") == 0xE3069283
 

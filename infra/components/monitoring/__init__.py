@@ -1,0 +1,1 @@
+"""What is looked at, and who is told."""

@@ -1,0 +1,1 @@
+"""What is looked at: metrics, alerts and panels as tables, which components turn into resources."""

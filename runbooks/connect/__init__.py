@@ -1,0 +1,1 @@
+"""The operator's way into an environment's database."""
