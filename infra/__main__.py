@@ -16,6 +16,7 @@ from infra.components.database_endpoint import DatabaseEndpoint, DatabaseEndpoin
 from infra.components.database_users import DatabaseUsers, DatabaseUsersArgs
 from infra.components.encryption import Encryption, Purpose
 from infra.components.identity import Identity
+from infra.components.instance_pointer import InstancePointer, InstancePointerArgs
 from infra.components.jobs import Jobs, JobsArgs
 from infra.components.load_balancer import LoadBalancer, LoadBalancerArgs
 from infra.components.migration import Migration, MigrationArgs
@@ -50,7 +51,14 @@ services = ProjectServices(env, pulumi.ResourceOptions(provider=first))
 google = pulumi.ResourceOptions(
     provider=gcp.Provider(
         "google",
-        gcp.ProviderArgs(project=settings.project, region=settings.region, default_labels=env.labels),
+        gcp.ProviderArgs(
+            project=settings.project,
+            region=settings.region,
+            default_labels=env.labels,
+            # Without a project to count requests on, Billing refuses whoever comes with a login of their own.
+            user_project_override=True,
+            billing_project=settings.project,
+        ),
         pulumi.ResourceOptions(depends_on=services),
     )
 )
@@ -68,13 +76,14 @@ database = Database(env, DatabaseArgs(network, encryption), google)
 if network.endpoint_subnet is not None:
     DatabaseEndpoint(env, DatabaseEndpointArgs(database, network), google)
 users = DatabaseUsers(env, DatabaseUsersArgs(database, identity, store), google)
+pointer = InstancePointer(env, InstancePointerArgs(database, identity, store), google)
 replica = Replica(env, ReplicaArgs(database, network, encryption), google) if settings.database.dr_replica else None
 read_pool = (
     ReadPool(env, ReadPoolArgs(database, network, encryption), google) if settings.database.read_pool_nodes else None
 )
 cache = Cache(env, CacheArgs(network, encryption, store, {Duty.API: identity.member(Duty.API)}), google)
 if settings.access.bastion:
-    Bastion(env, BastionArgs(network, identity, database), google)
+    Bastion(env, BastionArgs(network), google)
 
 # What runs, once there is an image of it.
 registry = Registry(env, RegistryArgs(encryption), google)
@@ -83,7 +92,7 @@ balancer: LoadBalancer | None = None
 started: dict[str, pulumi.Output[str]] = {}
 readers: Readers | None = None
 if settings.service.image is not None:
-    told = RuntimeEnvironment(env, identity, database, users, cache, storage, secret_key)
+    told = RuntimeEnvironment(env, identity, pointer, users, cache, storage, secret_key)
     workload = WorkloadArgs(told, identity, network, encryption)
     migration = Migration(env, MigrationArgs(workload), google)
     readers = Readers(env, ReadersArgs(database, store, identity, [migration.job]), google)
@@ -119,6 +128,7 @@ outputs.export(
     env,
     database=database,
     users=users,
+    pointer=pointer,
     replica=replica,
     readers=readers,
     registry=registry,

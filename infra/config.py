@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from infra import fault_lines
 from infra.database_flags import SUPERUSER_CONNECTIONS
 from infra.errors import ConfigError
 from infra.names import unknown
@@ -52,7 +52,9 @@ class StackConfig(Section):
         examples=["holdfast"],
         description="Begins each resource's name.",
     )
-    customer_managed_keys: bool = False
+    customer_managed_keys: bool = Field(
+        default=False, description="From the beginning: later they would replace the database, its copies and secrets."
+    )
     labels: Mapping[str, Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,63}$")]] = Field(
         default_factory=dict, examples=["team-a"], description="Of every resource."
     )
@@ -139,11 +141,7 @@ def load(config: Mapping[str, object]) -> StackConfig:
     try:
         stack = StackConfig.model_validate(values)
     except ValidationError as error:
-        lines += [
-            line
-            for fault in error.errors()
-            for line in _lines(fault["loc"], fault["type"], fault["msg"], fault["input"])
-        ]
+        lines += fault_lines.of(error, StackConfig)
     else:
         if not lines:
             return stack
@@ -173,53 +171,3 @@ def _unpacked(name: str, value: object) -> object:
         return json.loads(value)
     except (ValueError, RecursionError):
         return value
-
-
-def _lines(location: tuple[int | str, ...], kind: str, message: str, given: object) -> Iterator[str]:
-    path = ".".join(map(str, location))
-    if kind == "extra_forbidden":
-        yield f"{path}: {unknown('setting', str(location[-1]), _settings_at(location[:-1]))}"
-    elif kind == "missing":
-        yield f"{path}: is not set, and it has no default; write it"
-    elif kind == "value_error":
-        # A section's own faults begin with the name of its field.
-        is_section = not location or _model_of(_field_at(location)) is not None
-        for line in message.removeprefix("Value error, ").splitlines():
-            yield f"{path}.{line}" if is_section and path else f"{path}: {line}" if path else line
-    elif kind in {"model_type", "dict_type", "mapping_type"}:
-        yield f"{path}: {given!r} is no section; write its settings below it, as KEY: VALUE"
-    elif kind == "string_pattern_mismatch":
-        yield f"{path}: {given!r} is not of the right form{_as_example(location)}"
-    else:
-        yield f"{path}: {given!r} cannot be: {message[:1].lower()}{message[1:]}"
-
-
-def _as_example(location: tuple[int | str, ...]) -> str:
-    # The name in a mapping, or the place in a list, is not the field's.
-    field = _field_at(location) or _field_at(location[:-1])
-    examples = field.examples if field else None
-    return f"; write it as {examples[0]}" if examples else ""
-
-
-def _settings_at(location: tuple[int | str, ...]) -> Iterator[str]:
-    model = _model_of(_field_at(location)) if location else StackConfig
-    yield from model.model_fields if model else ()
-
-
-def _field_at(location: tuple[int | str, ...]) -> FieldInfo | None:
-    model: type[BaseModel] | None = StackConfig
-    field: FieldInfo | None = None
-    for name in location:
-        field = model.model_fields.get(str(name)) if model else None
-        model = _model_of(field)
-    return field
-
-
-def _model_of(field: FieldInfo | None) -> type[BaseModel] | None:
-    if field is None:
-        return None
-    # A section that may be absent is `Section | None`.
-    for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None

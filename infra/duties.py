@@ -11,4 +11,3 @@ class Duty(StrEnum):
     JOBS = "jobs"
     VERIFY = "verify"
     SCHEDULE = "schedule"
-    BASTION = "bastion"

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from infra import tunnel
 from infra.config import StackConfig
 from infra.duties import Duty
 
@@ -101,7 +100,7 @@ OPERATOR = Role(
         "run.services.update",
     ),
 )
-FINDER = Role("finder", "Holdfast: finds the bastion", ("compute.instances.get",))
+FINDER = Role("finder", "Holdfast: reads what gcloud asks of a project", ("compute.projects.get",))
 # Given to operators on each secret that a procedure reads or changes, and on no other.
 SECRET_KEEPER = Role(
     "secret_keeper",
@@ -185,9 +184,6 @@ def grants(config: StackConfig) -> Iterator[Grant]:
         throwaways(config),
     )
     yield from _of_operators(config)
-    if config.access.bastion:
-        yield Grant(Duty.BASTION, CLIENT, CONNECT, "The Auth Proxy, which runs on it.")
-        yield Grant(Duty.BASTION, "roles/logging.logWriter", ("logging.entries.write",), "Who came through.")
 
 
 def _of_operators(config: StackConfig) -> Iterator[Grant]:
@@ -204,11 +200,5 @@ def _of_operators(config: StackConfig) -> Iterator[Grant]:
     yield Grant(OPERATORS, CLIENT, CONNECT, "Procedures reach the database by the connector.")
     yield Grant(OPERATORS, LOGIN, ("sql.login",), "People look into the database under their own names.")
     if config.access.bastion:
-        yield Grant(OPERATORS, FINDER, ("compute.instances.get",), "gcloud asks for the bastion before the tunnel.")
-        yield Grant(
-            OPERATORS,
-            "roles/iap.tunnelResourceAccessor",
-            ("iap.tunnel",),
-            "holdfast connect: a tunnel to the bastion's proxy, and to no other port of it, such as SSH's.",
-            Condition("the bastion's proxy only", f"destination.port == {tunnel.PROXY_PORT}"),
-        )
+        why = "gcloud compute ssh asks whether the whole project uses OS Login. What is on the bastion is given there."
+        yield Grant(OPERATORS, FINDER, ("compute.projects.get",), why)

@@ -1,5 +1,6 @@
 """What `pulumi stack output` says: the procedures' target, addresses, and what is to be done next."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -8,6 +9,7 @@ from infra import tunnel
 from infra.components.api import Api
 from infra.components.database import Database
 from infra.components.database_users import OPERATOR, DatabaseUsers
+from infra.components.instance_pointer import InstancePointer
 from infra.components.load_balancer import LoadBalancer
 from infra.components.readers import Readers
 from infra.components.registry import Registry
@@ -31,6 +33,7 @@ def export(
     *,
     database: Database,
     users: DatabaseUsers,
+    pointer: InstancePointer,
     replica: Replica | None,
     readers: Readers | None,
     registry: Registry,
@@ -38,7 +41,11 @@ def export(
     balancer: LoadBalancer | None,
 ) -> None:
     """Export everything that people and procedures ask for."""
-    pulumi.export("target", target(env, database, users, replica, readers))
+    services = _services(env, pointer) if api is not None else []
+    pulumi.export(
+        "target",
+        target(env, database=database, users=users, replica=replica, readers=readers, services=services),
+    )
     pulumi.export("registry", registry.address)
     pulumi.export("next", _next(env, registry, api, balancer))
     if api is not None:
@@ -48,7 +55,13 @@ def export(
 
 
 def target(
-    env: Environment, database: Database, users: DatabaseUsers, replica: Replica | None, readers: Readers | None
+    env: Environment,
+    *,
+    database: Database,
+    users: DatabaseUsers,
+    replica: Replica | None,
+    readers: Readers | None,
+    services: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     """What procedures have to know of the environment."""
     config = env.config
@@ -64,15 +77,25 @@ def target(
         "database": config.database.name,
         "operator": {"user": OPERATOR, "secret": users.operator_password.id},
         "logins": readers.logins if readers else [],
+        "services": services,
         "connection": _connection(env),
     }
 
 
+def _services(env: Environment, pointer: InstancePointer) -> list[dict[str, Any]]:
+    """Who comes in as itself. Jobs need no revision: each execution reads the pointer."""
+    config = env.config
+    service = f"projects/{config.project}/locations/{config.region}/services/{env.name('api')}"
+    return [
+        {"name": "api", "secret": pointer.secret.id, "service": service},
+        {"name": "jobs", "secret": pointer.secret.id},
+    ]
+
+
 def _connection(env: Environment) -> dict[str, Any]:
-    if env.config.access.bastion:
-        return {"via": "proxy", "host": tunnel.HOST, "port": tunnel.LOCAL_PORT}
-    # By Cloud SQL's connector, from a machine in the network.
-    return {"via": "connector"}
+    way = {"via": "connector", "ip_type": tunnel.ip_type(env)}
+    # Without a bastion, procedures run on a machine in the network.
+    return {**way, "through": tunnel.through()} if env.config.access.bastion else way
 
 
 def _next(env: Environment, registry: Registry, api: Api | None, balancer: LoadBalancer | None) -> pulumi.Output[str]:

@@ -9,9 +9,9 @@ import pulumi
 
 from infra import logins
 from infra.components.cache import Cache
-from infra.components.database import Database
 from infra.components.database_users import DatabaseUsers
 from infra.components.identity import Identity
+from infra.components.instance_pointer import InstancePointer
 from infra.components.secret_key import SecretKey
 from infra.components.storage import Storage
 from infra.components.stored_secret import StoredSecret
@@ -55,7 +55,7 @@ class RuntimeEnvironment:
     Args:
         env: the environment.
         identity: who it is.
-        database: where it keeps what it keeps.
+        pointer: to the database where it keeps what it keeps.
         users: the logins of those who have a password.
         cache: which the service asks first.
         storage: where archives go.
@@ -64,7 +64,7 @@ class RuntimeEnvironment:
 
     env: Environment
     identity: Identity
-    database: Database
+    pointer: InstancePointer
     users: DatabaseUsers
     cache: Cache
     storage: Storage
@@ -123,7 +123,7 @@ class RuntimeEnvironment:
     def _database(self, duty: Duty, user: str | None = None) -> tuple[Variable, ...]:
         """Where the database is, and as whom it is come into."""
         return (
-            Variable("GCP_SQL_INSTANCE", self.database.connection_name),
+            Variable("GCP_SQL_INSTANCE", secret=self.pointer.secret),
             Variable("GCP_SQL_IP_TYPE", IP_TYPES[self.env.config.database.connectivity]),
             Variable("DB_NAME", self.env.config.database.name),
             Variable("DB_USER", user or self.identity.database_user(duty)),

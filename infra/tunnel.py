@@ -1,12 +1,14 @@
-"""The operator's way to the database: by IAP to the bastion, and from there by its proxy."""
+"""The operator's way in: SSH by IAP to the bastion, which as a SOCKS proxy leads to every instance's address."""
+
+from typing import Literal
 
 from infra.environment import Environment
 
-# Where `holdfast connect` lets the operator's machine in. The target's connection says the same.
+# Where `holdfast connect` opens the way on the operator's machine: one for people's programs, and one for procedures.
 HOST = "127.0.0.1"
 LOCAL_PORT = 5433
-# Where the proxy listens on the bastion.
-PROXY_PORT = 5432
+SOCKS_PORT = 5434
+SSH_PORT = 22
 
 
 def machine(env: Environment) -> str:
@@ -17,3 +19,13 @@ def machine(env: Environment) -> str:
 def zone(env: Environment) -> str:
     """Where the bastion is."""
     return f"{env.config.region}-{env.config.access.bastion_zone}"
+
+
+def through(port: int = SOCKS_PORT) -> str:
+    """The SOCKS proxy, as the target's connection names it."""
+    return f"socks5://{HOST}:{port}"
+
+
+def ip_type(env: Environment) -> Literal["private", "psc"]:
+    """Which of an instance's addresses connectors take."""
+    return "psc" if env.config.database.connectivity == "PRIVATE_SERVICE_CONNECT" else "private"

@@ -7,12 +7,17 @@ AUTHORITY_FOLDER = "/secrets/cache"
 AUTHORITY_FILE = "ca.pem"
 
 
+def duty_url(user: str, password: str, database: str) -> str:
+    """The database as somebody else, wherever GCP_SQL_INSTANCE says that it is."""
+    return f"postgresql://{quote(user)}:{quote(password, safe='')}@/{database}"
+
+
 def database_url(user: str, password: str, database: str, connection_name: str) -> str:
     """The database by the socket of the Auth Proxy, which our connector takes for itself.
 
     Not the private address: the instance takes connectors only.
     """
-    return f"postgresql://{quote(user)}:{quote(password, safe='')}@/{database}?host=/cloudsql/{connection_name}"
+    return f"{duty_url(user, password, database)}?host=/cloudsql/{connection_name}"
 
 
 def cache_url(auth: str, host: str, port: int) -> str:

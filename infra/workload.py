@@ -38,7 +38,7 @@ class WorkloadArgs:
     def before(self, duty: Duty) -> list[pulumi.Resource]:
         """What a program of a duty must find when it starts: logins, and secrets that it may read."""
         told = self.environment
-        first: list[pulumi.Resource] = [self.identity, told.database, told.users]
+        first: list[pulumi.Resource] = [self.identity, told.pointer, told.users]
         return [*first, told.secret_key, told.cache] if duty is Duty.API else first
 
 

@@ -271,9 +271,17 @@ class Settings(BaseSettings):
         )
 
     def url_for(self, duty: Literal["migration", "jobs"]) -> URL:
-        """The address with another user's credentials where one is given for the duty."""
+        """The address with another user's credentials where one is given for the duty.
+
+        One without a host is GCP_SQL_INSTANCE's, so that only that has to change with the instance.
+        """
         given = self.migration_database_url if duty == "migration" else self.jobs_database_url
-        return make_url(given.get_secret_value()).set(drivername="postgresql") if given else self.url
+        if given is None:
+            return self.url
+        url = make_url(given.get_secret_value()).set(drivername="postgresql")
+        if self.gcp_sql_instance is None or url.host or "host" in url.query:
+            return url
+        return url.update_query_dict(self.url.query)
 
     @property
     def verified_instance(self) -> tuple[str, str]:

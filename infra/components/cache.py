@@ -69,6 +69,8 @@ class Cache(pulumi.ComponentResource):
             pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.network.services_access],
+                # Both would have one name. It loses nothing that the database does not have.
+                delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(create="30m", update="30m", delete="30m"),
             ),
         )

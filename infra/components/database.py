@@ -31,7 +31,8 @@ class Database(pulumi.ComponentResource):
     """The instance, and the database inside.
 
     Attributes:
-        instance: the primary. Pulumi ends its name with a suffix, since a deleted name is taken for a week.
+        instance: the primary. Pulumi ends its name with a suffix, since a deleted name is taken for a week; after a
+            recovery `database.instance` is its name.
         database: where the tables are.
         connection_name: PROJECT:REGION:INSTANCE.
         replica_name: what the replica in the region for disasters is called, where there is to be one.
@@ -45,6 +46,7 @@ class Database(pulumi.ComponentResource):
         self.instance = gcp.sql.DatabaseInstance(
             env.name("database"),
             gcp.sql.DatabaseInstanceArgs(
+                name=config.instance,
                 database_version=config.version,
                 region=env.config.region,
                 settings=database_settings.of_primary(env, args.network),

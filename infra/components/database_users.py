@@ -77,9 +77,7 @@ class DatabaseUsers(pulumi.ComponentResource):
 
     def _url(self, user: str, name: str, duty: Duty) -> StoredSecret:
         database = self._env.config.database.name
-        url = pulumi.Output.all(self._login(user, Rotation.PROGRAM), self._args.database.connection_name).apply(
-            lambda known: urls.database_url(user, known[0], database, known[1])
-        )
+        url = self._login(user, Rotation.PROGRAM).apply(lambda password: urls.duty_url(user, password, database))
         readers = {str(duty): self._args.identity.member(duty)}
         return StoredSecret(
             self._env, StoredSecretArgs(name, url, readers, self._args.store), pulumi.ResourceOptions(parent=self)

@@ -13,7 +13,6 @@ DESCRIPTIONS = {
     Duty.JOBS: "Does the daily work in the database.",
     Duty.VERIFY: "Restores a backup and looks whether it is whole.",
     Duty.SCHEDULE: "Starts jobs and calls routes; it may do nothing else.",
-    Duty.BASTION: "Lets operators through to the database.",
 }
 DOMAIN = ".gserviceaccount.com"
 
@@ -29,7 +28,7 @@ class Identity(pulumi.ComponentResource):
         super().__init__("holdfast:infra:Identity", env.name("identity"), None, opts)
         self._env = env
         self._roles: dict[str, gcp.projects.IAMCustomRole] = {}
-        self._accounts = {duty: self._account(duty) for duty in Duty if duty is not Duty.BASTION or _has_bastion(env)}
+        self._accounts = {duty: self._account(duty) for duty in Duty}
         for grant in grants.grants(env.config):
             self._give(grant)
         self.secret_keeper: pulumi.Output[str] = self._role(grants.SECRET_KEEPER).name
@@ -44,7 +43,7 @@ class Identity(pulumi.ComponentResource):
         self.register_outputs({})
 
     def account(self, duty: Duty) -> gcp.serviceaccount.Account:
-        """The account of a duty; the bastion's is there with `access.bastion`."""
+        """The account of a duty."""
         return self._accounts[duty]
 
     def email(self, duty: Duty) -> pulumi.Output[str]:
@@ -107,10 +106,6 @@ class Identity(pulumi.ComponentResource):
                 pulumi.ResourceOptions(parent=self),
             )
         return self._roles[role.name]
-
-
-def _has_bastion(env: Environment) -> bool:
-    return env.config.access.bastion
 
 
 def _without_domain(email: str) -> str:

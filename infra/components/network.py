@@ -130,7 +130,7 @@ class Network(pulumi.ComponentResource):
             "allow-iap",
             direction="INGRESS",
             priority=FIRST,
-            allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=[str(tunnel.PROXY_PORT)])],
+            allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=[str(tunnel.SSH_PORT)])],
             source_ranges=[IAP_RANGE],
             target_tags=[BASTION_TAG],
         )

@@ -48,6 +48,7 @@ def _apis(env: Environment) -> tuple[str, ...]:
         "bigquery": config.analytics,
         "billingbudgets": config.budget.billing_account is not None,
         "cloudkms": config.customer_managed_keys,
+        "oslogin": config.access.bastion,
         "dns": config.database.connectivity == "PRIVATE_SERVICE_CONNECT",
     }
     return (*APIS, *(name for name, is_wanted in wanted.items() if is_wanted))

@@ -20,7 +20,7 @@ class Rotation(Enum):
 
     # `pulumi up`, when what the value is made of has changed.
     PROGRAM = "program"
-    # rotate-password adds versions, which are newer than the program's: it leaves them alone.
+    # A procedure adds versions, which are newer than the program's: it leaves them alone.
     PROCEDURE = "procedure"
     # Nobody: another value would end what the present one is for.
     NEVER = "never"
@@ -50,6 +50,7 @@ class StoredSecretArgs:
         store: where it is.
         rotation: who replaces the value.
         keepers: the people who do, where it is a procedure.
+        is_reminded: whether somebody is told when it is to be replaced.
     """
 
     name: str
@@ -58,6 +59,7 @@ class StoredSecretArgs:
     store: SecretStore
     rotation: Rotation = Rotation.PROGRAM
     keepers: Keepers | None = None
+    is_reminded: bool = True
 
 
 class StoredSecret(pulumi.ComponentResource):
@@ -72,7 +74,7 @@ class StoredSecret(pulumi.ComponentResource):
     def __init__(self, env: Environment, args: StoredSecretArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         name = env.name(args.name)
         super().__init__("holdfast:infra:StoredSecret", name, None, opts)
-        is_reminded = args.rotation is not Rotation.NEVER
+        is_reminded = args.is_reminded and args.rotation is not Rotation.NEVER
         self.secret = gcp.secretmanager.Secret(
             name,
             gcp.secretmanager.SecretArgs(
@@ -84,6 +86,8 @@ class StoredSecret(pulumi.ComponentResource):
             pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.store.publishes],
+                # Anew it would have the program's first value, and not what a procedure has written since.
+                protect=env.config.database.deletion_protected and args.rotation is not Rotation.PROGRAM,
                 # Each reminder moves it on.
                 ignore_changes=["rotation.nextRotationTime"] if is_reminded else None,
             ),

@@ -12,7 +12,7 @@ SYSTEM_INSIGHTS = "the instance's System insights in the console"
 
 
 def alerts(config: StackConfig, replicas: Mapping[str, str]) -> Iterator[Alert]:
-    """Of the primary, its replicas, its backups.
+    """Of the primary, its replicas, its backups, its partitions.
 
     Args:
         config: the stack's settings.
@@ -21,6 +21,7 @@ def alerts(config: StackConfig, replicas: Mapping[str, str]) -> Iterator[Alert]:
     yield from _server(config)
     yield from _replication(config, replicas)
     yield from _backups(config)
+    yield from _partitions(config)
 
 
 def _server(config: StackConfig) -> Iterator[Alert]:
@@ -144,6 +145,12 @@ def _backups(config: StackConfig) -> Iterator[Alert]:
         "A backup that nobody restored is not known to be one.",
         "The table `backup_verifications`: the verdict's codes say what is missing.",
     )
+
+
+def _partitions(config: StackConfig) -> Iterator[Alert]:
+    if config.service.image is None:
+        return
+    limits = config.monitoring.alerts
     yield Alert(
         "partitions-missing",
         f"system_metrics has partitions for less than {limits.partitions_months_ahead} months",

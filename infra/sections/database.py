@@ -62,6 +62,12 @@ class DatabaseConfig(Section):
         examples=["holdfast"],
         description="Of the database inside.",
     )
+    instance: str | None = Field(
+        default=None,
+        pattern=r"^[a-z]([a-z0-9-]{0,96}[a-z0-9])?$",
+        examples=["holdfast-database-1a2b3c4-restored-0a1b2c"],
+        description="The instance's own name, where a recovery has put another in its place; else Pulumi makes it.",
+    )
     version: Literal["POSTGRES_18", "POSTGRES_16"] = "POSTGRES_18"
     edition: Edition = "ENTERPRISE"
     tier: Annotated[str, AfterValidator(_known_tier)] = "db-custom-2-7680"

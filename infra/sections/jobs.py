@@ -1,7 +1,7 @@
 """What Cloud Run runs to its end, and when."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -60,6 +60,11 @@ class MigrateConfig(JobConfig):
     attempt: int = Field(
         default=1, ge=1, description="One more, when the migration of an image failed and is to be run again."
     )
+
+    def faults(self) -> Iterator[str]:
+        """What does not go together."""
+        if self.schedule is not None:
+            yield "schedule: a release starts the migration, and no clock; take it out"
 
 
 class JobsConfig(Section):

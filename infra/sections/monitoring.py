@@ -24,7 +24,7 @@ class AlertsConfig(Section):
     disk_utilization: float = Field(default=0.8, gt=0, le=1)
     cache_hit_ratio: float = Field(default=0.9, gt=0, le=1)
     transaction_id_utilization: float = Field(default=0.5, gt=0, lt=1)
-    failed_logins_per_minute: int = Field(default=10, ge=1)
+    failed_logins: int = Field(default=10, ge=1, description="Within two minutes.")
 
 
 class MonitoringConfig(Section):

@@ -35,14 +35,14 @@ def find_program() -> str:
     return found
 
 
-def refuse_taken(port: int) -> None:
-    """See that the tunnel will have its port.
+def refuse_taken(port: int, option: str) -> None:
+    """See that a port can be listened at; the option chooses another.
 
     Raises:
         ConnectError: another program listens there.
     """
     if not is_free(port):
-        message = f"port {port} is in use; free it or choose another: holdfast connect STACK --port N"
+        message = f"port {port} is in use; free it or choose another: holdfast connect STACK {option} N"
         raise ConnectError(message)
 
 

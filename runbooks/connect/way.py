@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from infra import config, stack_files, tunnel
 from infra.environment import Environment
@@ -18,29 +19,47 @@ class Way:
         zone: of the machine.
         machine: the bastion.
         database: the database's name in PostgreSQL.
+        instance: its name, where the settings say it, as after a recovery.
+        primary: what its name begins with otherwise.
+        ip_type: which of its addresses is taken.
+        secret: the one that has the operator's password.
     """
 
     project: str
     zone: str
     machine: str
     database: str
+    instance: str | None
+    primary: str
+    ip_type: Literal["private", "psc"]
+    secret: str
 
     def command(self, gcloud: str, port: int) -> tuple[str, ...]:
-        """The program that opens it, as of gcloud 528: `gcloud compute start-iap-tunnel --help`.
+        """The program that opens it, as of gcloud 528 (`gcloud compute ssh --help`) and OpenSSH's ssh_config(5).
 
         Args:
             gcloud: where the program is.
-            port: of this machine, at which the database then is.
+            port: of this machine, at which the SOCKS proxy then is.
         """
         return (
             gcloud,
             "compute",
-            "start-iap-tunnel",
+            "ssh",
             self.machine,
-            str(tunnel.PROXY_PORT),
-            f"--local-host-port={tunnel.HOST}:{port}",
+            "--tunnel-through-iap",
             f"--zone={self.zone}",
             f"--project={self.project}",
+            # Who has no key for it gets one.
+            "--quiet",
+            "--",
+            "-N",
+            "-D",
+            f"{tunnel.HOST}:{port}",
+            "-o",
+            "ExitOnForwardFailure=yes",
+            # A tunnel that is dead is noticed within 45 seconds, and ends.
+            "-o",
+            "ServerAliveInterval=15",
         )
 
 
@@ -70,4 +89,8 @@ def way_into(stack: str, folder: Path) -> Way:
         zone=tunnel.zone(env),
         machine=tunnel.machine(env),
         database=settings.database.name,
+        instance=settings.database.instance,
+        primary=env.name("database"),
+        ip_type=tunnel.ip_type(env),
+        secret=env.name("operator-password"),
     )

@@ -38,6 +38,21 @@ class Login(_Part):
     )
 
 
+class Service(_Part):
+    """What comes in as itself, by IAM, and has to be told where."""
+
+    name: str = Field(min_length=1, description="What people call it.")
+    secret: str = Field(
+        pattern=SECRET, description="The secret whose newest version is its GCP_SQL_INSTANCE: PROJECT:REGION:INSTANCE."
+    )
+    service: str | None = Field(
+        default=None,
+        pattern=SERVICE,
+        description="The Cloud Run service that reads the secret when it starts; none for jobs, of which each "
+        "execution reads it.",
+    )
+
+
 class Address(_Part):
     """The instance's own address, as from a machine in its network."""
 
@@ -53,10 +68,15 @@ class Proxy(_Part):
 
 
 class Connector(_Part):
-    """Google's connector, in the console itself: for a machine from which the instances' addresses can be reached."""
+    """Google's connector, in the console itself: it reaches the instances' addresses directly, or through a proxy."""
 
     via: Literal["connector"]
     ip_type: Literal["private", "psc"] = Field(default="private", description="Which of an instance's addresses.")
+    through: str | None = Field(
+        default=None,
+        pattern=r"^socks5://[^/:@\s]+:\d{1,5}$",
+        description="A SOCKS proxy by which they are reached, as `holdfast connect` opens one.",
+    )
 
 
 class Endpoints(_Part):
@@ -103,6 +123,7 @@ class Target(_Part):
     database: str = Field(default="holdfast", min_length=1)
     operator: Operator
     logins: tuple[Login, ...] = ()
+    services: tuple[Service, ...] = ()
     connection: Address | Proxy | Connector = Field(
         default=Address(),
         discriminator="via",

@@ -14,6 +14,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  # it is a class
 from pydantic import SecretStr
 
+from runbooks.connect import socks
 from runbooks.engine.errors import FailedError, RunbookError
 from runbooks.engine.permissions import Permissions
 from runbooks.engine.secrets import Secrets
@@ -23,6 +24,7 @@ from runtime.cloudsql.models import Instance
 from runtime.errors import first_line
 
 if TYPE_CHECKING:
+    from runtime.db.dial import Opener
     from runtime.db.gateway import Gateway
 
 POSTGRES_PORT = 5432
@@ -193,8 +195,15 @@ class Tools:
                     endpoint=self.target.endpoints.sql,
                     ip_type=connection.ip_type if isinstance(connection, Connector) else "private",
                     silence_seconds=SILENCE_SECONDS,
+                    opener=self._opener(),
                 )
         return self._gateways[connection_name].place()
+
+    def _opener(self) -> "Opener | None":
+        connection = self.target.connection
+        if not isinstance(connection, Connector) or connection.through is None:
+            return None
+        return socks.opener(connection.through, self.target.stack or self.target.name)
 
     def _port(self, instance: str) -> int:
         places = self.target.endpoints.places

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from enum import StrEnum
+from ipaddress import IPv4Network
 from typing import Any
 
 from pydantic import BaseModel
 
 from runbooks.plan.model import STACK, Resource
-from runbooks.plan.replacing import FORCES, FORCES_WHERE_SMALLER
+from runbooks.plan.replacing import FORCES, FORCES_WHERE, When
 
 ABSENT = "[absent]"
 
@@ -105,12 +106,12 @@ def _changes(before: Resource, after: Resource) -> list[Change]:
     if after.type == STACK:
         return []
     forces = [*FORCES.get(after.type, ()), *after.replace_on_changes]
-    smaller = FORCES_WHERE_SMALLER.get(after.type, frozenset())
+    sometimes = FORCES_WHERE.get(after.type, {})
     found = []
     for path, was, now in _leaves(before.inputs, after.inputs, ""):
         if _below(path, after.ignore_changes):
             continue
-        forced = _below(path, forces) or (path in smaller and _is_smaller(was, now))
+        forced = _below(path, forces) or (path in sometimes and _is(sometimes[path], was, now))
         found.append(Change(path=path, before=was, after=now, replaces=forced))
     if before.protect != after.protect:
         found.append(Change(path="(protect)", before=before.protect, after=after.protect, replaces=False))
@@ -130,8 +131,24 @@ def _leaves(before: Any, after: Any, path: str) -> Iterator[tuple[str, Any, Any]
         yield path, before, after
 
 
-def _is_smaller(before: Any, after: Any) -> bool:
-    return isinstance(before, int | float) and isinstance(after, int | float) and after < before
+def _is(when: When, before: Any, after: Any) -> bool:
+    match when:
+        case When.SMALLER:
+            return isinstance(before, int | float) and isinstance(after, int | float) and after < before
+        case When.REMOVED:
+            return bool(after == ABSENT)
+        case When.NOT_REMOVED:
+            return bool(after != ABSENT)
+        case When.NOT_WIDER:
+            return not _holds(after, before)
+
+
+def _holds(outer: Any, inner: Any) -> bool:
+    try:
+        return IPv4Network(inner).subnet_of(IPv4Network(outer))
+    except ValueError:
+        # What is not known yet.
+        return False
 
 
 def _below(path: str, roots: list[str]) -> bool:

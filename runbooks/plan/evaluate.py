@@ -29,9 +29,7 @@ from runtime.errors import HoldfastError
 SECONDS = 60
 
 
-def evaluate(
-    project: Project, stack: str, *, resolve: bool = False, changes: Mapping[str, str] | None = None
-) -> Plan:
+def evaluate(project: Project, stack: str, *, resolve: bool = False, changes: Mapping[str, str] | None = None) -> Plan:
     """The plan of a stack.
 
     Each evaluation has a thread of its own. Pulumi keeps its state in context variables, and a new thread begins

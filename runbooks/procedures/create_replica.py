@@ -62,12 +62,11 @@ def can_have_replicas(run: Run) -> None:
         f"make a replica of {primary}",
         holds=primary is None,
     )
-    key = (instance.model_extra or {}).get("diskEncryptionConfiguration")
     run.require(
         "Its disk is encrypted by Google's own key",
-        "a key of one's own" if key else "yes",
+        "a key of one's own" if instance.encryption_key else "yes",
         "a replica elsewhere needs a key of that region: make it by the infrastructure's program",
-        holds=not key,
+        holds=instance.encryption_key is None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Sending applications to another instance: their passwords there, their URLs, their services."""
+"""Sending applications to another instance: their passwords there, their URLs or pointers, their services."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,8 @@ from runbooks.engine.errors import FailedError
 from runbooks.engine.findings import Result
 from runbooks.engine.run import Run
 from runbooks.engine.services import roll
-from runbooks.engine.target import Login
+from runbooks.engine.target import Login, Service
+from runbooks.procedures import pointers
 from runtime.cloudsql.models import Instance
 from runtime.errors import first_line
 
@@ -48,23 +49,22 @@ def give_passwords(run: Run, instance: str) -> None:
 
 
 def send_applications(run: Run, instance: str) -> None:
-    """Give each application a URL with the instance's address, and let its service read it."""
+    """Give each application a URL with the instance's address, or its name, and let its service read it."""
     run.tools.permissions.require("cutover")
     there = run.instance(instance)
-    for login in run.target.logins:
-        old = run.tools.secrets.newest(login.secret)
-        new = _pointed_at(run, there, _url(login, old))
-        version = "its newest version"
-        if new != _url(login, old):
-            version = run.tools.secrets.add(login.secret, SecretStr(new.render_as_string(hide_password=False)))
-        revision = roll(run.tools, login.service, run.id) if login.service else None
-        found = f"{version} of {login.secret}"
-        run.find(
-            f"Application {login.name} is sent to {instance}",
-            Result.OK,
-            f"{found}; revision {revision} reads it" if revision else found,
-            "" if revision else f"start what reads {login.secret} anew",
-        )
+    # All secrets before any service: two may be of one service, which starts anew once.
+    written = [_given_url(run, one, there) for one in run.target.logins]
+    written += [pointers.move(run, one, there) for one in run.target.services]
+    for one, version in zip(_sent(run), written, strict=True):
+        found = f"{version} of {one.secret}"
+        action = ""
+        if one.service:
+            found += f"; revision {roll(run.tools, one.service, run.id)} reads it"
+        elif isinstance(one, Service):
+            found += "; each execution from now on reads it"
+        else:
+            action = f"start what reads {one.secret} anew"
+        run.find(f"Application {one.name} is sent to {instance}", Result.OK, found, action)
 
 
 def see_applications_in(run: Run, instance: str) -> None:
@@ -82,12 +82,26 @@ def see_applications_in(run: Run, instance: str) -> None:
             message = f"{name} as {credentials.user} on {instance}: {why}"
             raise FailedError(code, message)
         run.find(test, Result.OK, f"as {credentials.user} on {instance}")
+    pointers.see(run, instance)
 
 
 def to_send(run: Run) -> str:
     """What a cut-over would change, in words."""
-    names = [f"{one.name} ({one.secret}{f', {one.service}' if one.service else ''})" for one in run.target.logins]
+    names = [f"{one.name} ({one.secret}{f', {one.service}' if one.service else ''})" for one in _sent(run)]
     return ", ".join(names) or "the target names no applications"
+
+
+def _sent(run: Run) -> list[Login | Service]:
+    return [*run.target.logins, *run.target.services]
+
+
+def _given_url(run: Run, login: Login, there: Instance) -> str:
+    """The version that has the instance's address; another one if the newest has not."""
+    old = run.tools.secrets.newest(login.secret)
+    new = _pointed_at(run, there, _url(login, old))
+    if new == _url(login, old):
+        return pointers.NEWEST
+    return run.tools.secrets.add(login.secret, SecretStr(new.render_as_string(hide_password=False)))
 
 
 def _comes_in(run: Run, instance: str, credentials: Credentials) -> str | None:

@@ -21,6 +21,7 @@ class Layer:
 # As they are met on the way; a broken one hides all that come after it.
 LAYERS = (
     Layer("the proxy", way.proxy),
+    Layer("the tunnel", way.tunnel),
     Layer("gcloud's login", credentials.user),
     Layer("the application-default credentials", credentials.application),
     Layer("the Admin API", api.enabled),

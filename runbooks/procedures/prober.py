@@ -1,8 +1,11 @@
 """Somebody who writes all the time: what nobody can write, and what is lost, is known by what was acknowledged."""
 
+import os
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -24,6 +27,8 @@ SILENCE = {
     "keepalives_count": 2,
     "tcp_user_timeout": 3000,
 }
+# Behind a tunnel it is the tunnel that answers, whatever became of the server: then only the clock tells.
+WRITE_SECONDS = 4.0
 # Markers of recoveries: nobody else's table is touched, and the platform deletes old ones. Another server has another
 # start.
 WRITE = "INSERT INTO recovery_markers DEFAULT VALUES RETURNING id::text, pg_postmaster_start_time()::text"
@@ -112,7 +117,7 @@ class Prober:
                 if opened is None:
                     opened = psycopg2.connect(**self._where, password=self._password.get_secret_value())
                     opened.autocommit = True
-                with opened.cursor() as cursor:
+                with _hung_up_in_time(opened), opened.cursor() as cursor:
                     cursor.execute(WRITE)
                     [(ident, server)] = cursor.fetchall()
                 self.writes.append(Write(ident, time.monotonic(), server))
@@ -123,3 +128,23 @@ class Prober:
                 opened = None
         if opened is not None:
             opened.close()
+
+
+@contextmanager
+def _hung_up_in_time(opened: "Connection") -> Iterator[None]:
+    """Hang up on a server that does not answer a write."""
+    timer = threading.Timer(WRITE_SECONDS, _hang_up, [opened.fileno()])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        # The number may be another connection's afterwards.
+        timer.join()
+
+
+def _hang_up(number: int) -> None:
+    # A copy: to shut it down is for both, and to close it only for the copy.
+    with suppress(OSError), socket.socket(fileno=os.dup(number)) as copy:
+        copy.shutdown(socket.SHUT_RDWR)

@@ -243,10 +243,12 @@ def plan_look(_: Run) -> Change:
 def after(run: Run) -> list[str]:
     """The infrastructure's state, and the way back."""
     name, old = run.output(Promoted).instance, run.target.instance
+    is_back = run.instance(name).region == run.target.region
+    known = reconcile.with_replaced_instance if is_back else reconcile.with_instance_elsewhere
     standby = f"gcloud sql instances patch {name} --availability-type=REGIONAL --project={run.target.project}"
     back = f"holdfast runbook run create-replica region={run.target.region} name={old}-back # on the new target"
     return [
-        *reconcile.with_replaced_instance(run, name),
+        *known(run, name),
         f"{name} has no standby; once there is time: {standby}",
         f"Before {old} is deleted, look there for rows that were acknowledged and are lost here: it has the only copy",
         f"A replica against the next disaster, and the way back: {back}",

@@ -266,6 +266,7 @@ def _insert(run: Run, source: Instance, name: str) -> Operation:
         availability="ZONAL",
         deletion_protection=settings.deletion_protection_enabled,
         settings={**_given(source), "backupConfiguration": {"enabled": False}},
+        encryption_key=source.encryption_key,
     )
 
 

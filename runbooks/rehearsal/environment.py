@@ -4,13 +4,13 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from google.cloud import secretmanager_v1
+from google.cloud import run_v2, secretmanager_v1
 from pydantic import SecretStr
 from sqlalchemy import URL
 
 from runbooks.engine.cloud import options
 from runbooks.engine.permissions import KNOWN, Permissions
-from runbooks.engine.target import Address, Connector, Endpoints, Login, Operator, Target
+from runbooks.engine.target import Address, Connector, Endpoints, Login, Operator, Service, Target
 from runbooks.engine.tools import Tools
 from runbooks.local.environment import runtime_settings
 from runbooks.rehearsal import rows
@@ -27,6 +27,13 @@ DATABASE = "holdfast"
 OPERATOR = "postgres"
 API_USERS = ("holdfast_api_a", "holdfast_api_b")
 JOBS_USER = "holdfast_jobs_login"
+# What it says to those who come in as themselves.
+POINTED = "GCP_SQL_INSTANCE"
+POINTER = f"projects/{PROJECT}/secrets/holdfast-instance"
+SERVICES = (
+    Service(name="server", secret=POINTER, service=f"projects/{PROJECT}/locations/{REGION}/services/holdfast-api"),
+    Service(name="jobs", secret=POINTER),
+)
 # The cheapest of the edition that production has.
 TIER = "db-custom-1-3840"
 CONNECTORS_ONLY = {
@@ -70,6 +77,7 @@ def build(endpoints: Mapping[str, str], *, regional: bool = True, by_connector: 
         database=DATABASE,
         operator=Operator(user=OPERATOR, secret=f"projects/{PROJECT}/secrets/operator-password"),
         logins=(Login(name="api", users=API_USERS, secret=f"projects/{PROJECT}/secrets/api-database-url"),),
+        services=SERVICES,
         connection=Connector(via="connector") if by_connector else Address(),
         endpoints=Endpoints.of_sandbox(endpoints),
     )
@@ -85,7 +93,7 @@ def build(endpoints: Mapping[str, str], *, regional: bool = True, by_connector: 
 def _build(target: Target, tools: Tools, *, regional: bool, by_connector: bool) -> Environment:
     admin = tools.admin
     passwords = {user: SecretStr(secrets.token_urlsafe(24)) for user in (OPERATOR, *API_USERS, JOBS_USER)}
-    for secret in (target.operator.secret, target.logins[0].secret):
+    for secret in (target.operator.secret, target.logins[0].secret, POINTER):
         _make_secret(target, secret)
     tools.secrets.add(target.operator.secret, passwords[OPERATOR])
     admin.wait(
@@ -126,6 +134,8 @@ def _build(target: Target, tools: Tools, *, regional: bool, by_connector: bool) 
         "SECRET_KEY": secrets.token_urlsafe(32),
     }
     tools.secrets.add(target.logins[0].secret, SecretStr(api))
+    tools.secrets.add(POINTER, SecretStr(admin.instances.get(target.instance).connection_name))
+    _make_service(target, SERVICES[0])
     settings = runtime_settings(values)
     migrate(settings)
     engine = make_engine(settings, application_name="rehearsal", duty="jobs")
@@ -165,3 +175,15 @@ def _make_secret(target: Target, name: str) -> None:
         secret=secretmanager_v1.Secret(replication=automatic),
     )
     client.transport.close()  # type: ignore[no-untyped-call]  # Google's client leaves it untyped
+
+
+def _make_service(target: Target, service: Service) -> None:
+    """One that is told by a secret where the database is."""
+    reference = run_v2.SecretKeySelector(secret=service.secret.rpartition("/")[2], version="latest")
+    told = run_v2.EnvVar(name=POINTED, value_source=run_v2.EnvVarSource(secret_key_ref=reference))
+    template = run_v2.RevisionTemplate(containers=[run_v2.Container(image="example.com/runtime", env=[told])])
+    parent, _, name = (service.service or "").rpartition("/services/")
+    client = run_v2.ServicesClient(**options(target.endpoints.run))
+    making = client.create_service(parent=parent, service_id=name, service=run_v2.Service(template=template))
+    making.result()  # type: ignore[no-untyped-call]  # Google's client leaves it untyped
+    client.transport.close()  # type: ignore[no-untyped-call]  # likewise

@@ -53,6 +53,7 @@ class Instances:
         settings: Mapping[str, Any] | None = None,
         primary: str | None = None,
         root_password: SecretStr | None = None,
+        encryption_key: str | None = None,
     ) -> Operation:
         """Make one.
 
@@ -68,6 +69,7 @@ class Instances:
             settings: what else `settings` has, in Google's names.
             primary: whose replica it is.
             root_password: of the user `postgres`.
+            encryption_key: the customer's own, in the same region; None is Google's.
         """
         body: dict[str, Any] = {
             "name": name,
@@ -86,6 +88,8 @@ class Instances:
             body["masterInstanceName"] = primary
         if root_password is not None:
             body["rootPassword"] = root_password.get_secret_value()
+        if encryption_key is not None:
+            body["diskEncryptionConfiguration"] = {"kmsKeyName": encryption_key}
         return self._transport.read(Operation, "POST", "instances", about=_about(name), body=body)
 
     def patch(

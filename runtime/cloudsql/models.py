@@ -80,6 +80,12 @@ class Instance(Answer):
         """Whether nobody comes in at its address but connectors."""
         return (self.settings.model_extra or {}).get("connectorEnforcement") == "REQUIRED"
 
+    @property
+    def encryption_key(self) -> str | None:
+        """The customer's own key that encrypts its disk; None is Google's."""
+        key: str | None = (self.model_extra or {}).get("diskEncryptionConfiguration", {}).get("kmsKeyName")
+        return key
+
 
 class Fault(Answer):
     """One cause of a failure."""

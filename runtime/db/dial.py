@@ -7,9 +7,11 @@ drivers only.
 import asyncio
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import aiohttp
 from google.auth.credentials import Credentials, TokenState
@@ -34,6 +36,9 @@ DIAL_SECONDS = 8.0
 # For what was written before an end.
 FAREWELL_SECONDS = 1.0
 _LOG_IN = "gcloud auth application-default login"
+
+# Opens a connection to a host and a port, where they are reached otherwise than directly; raises OSError.
+Opener = Callable[[str, int], Awaitable[socket.socket]]
 
 
 class NoWayError(Exception):
@@ -63,8 +68,11 @@ class Stream:
 class Way:
     """Where the instance is, and the certificate that it lets in."""
 
-    def __init__(self, instance: str, endpoint: str | None, ip_type: IPTypes, silence_seconds: int) -> None:
+    def __init__(
+        self, instance: str, endpoint: str | None, ip_type: IPTypes, silence_seconds: int, opener: Opener | None = None
+    ) -> None:
         self.instance = instance
+        self._opener = opener
         self._endpoint = endpoint
         self._ip_type = ip_type
         self._silence = silence_seconds
@@ -149,8 +157,11 @@ class Way:
         return await self._connect(last, tls)
 
     async def _connect(self, address: str, tls: ssl.SSLContext) -> Stream:
+        place: dict[str, Any] = {"host": address, "port": CONNECTOR_PORT}
+        if self._opener is not None:
+            place = {"sock": await self._opener(address, CONNECTOR_PORT)}
         reader, writer = await asyncio.open_connection(
-            address, CONNECTOR_PORT, ssl=tls, server_hostname=address, ssl_shutdown_timeout=FAREWELL_SECONDS
+            **place, ssl=tls, server_hostname=address, ssl_shutdown_timeout=FAREWELL_SECONDS
         )
         self._notice_silence(writer.get_extra_info("socket"))
         return Stream(reader, writer)

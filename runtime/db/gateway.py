@@ -1,8 +1,9 @@
-"""A Unix socket of this process, behind which connections are carried to a Cloud SQL instance as its connectors do it.
+"""A socket of this process, behind which connections are carried to a Cloud SQL instance as its connectors do it.
 
 An instance that enforces connectors lets in only who comes to port 3307 with a certificate that the Admin API gave. The
 connector's library does that for drivers that take a socket from their caller. psycopg2 takes none: libpq connects by
-itself, so it is given the address of this socket, as it would be given the Auth Proxy's.
+itself, so it is given the address of this socket, as it would be given the Auth Proxy's. It is a Unix socket, which
+nobody else may enter; or a port of this machine, for programs that want one.
 """
 
 import asyncio
@@ -11,22 +12,25 @@ import struct
 import tempfile
 import threading
 import weakref
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 from google.cloud.sql.connector.enums import IPTypes
 
-from runtime.db.dial import FAREWELL_SECONDS, NoWayError, Stream, Way
+from runtime.db.dial import FAREWELL_SECONDS, NoWayError, Opener, Stream, Way
 from runtime.db.engine import CONNECTOR_PORT
 from runtime.errors import ConfigurationError, first_line
 from runtime.settings import IpType
 
 # libpq makes the socket's name of its folder and its port.
 LOCAL_PORT = 5432
+LOOPBACK = "127.0.0.1"
 HELLO_SECONDS = 60.0
 CHUNK = 65_536
 
@@ -36,6 +40,9 @@ _LONGEST_STARTUP = 10_000
 _CANCEL_REQUEST = 80877102
 # PostgreSQL's code: no connection could be made.
 _NO_CONNECTION = "08001"
+
+_Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+_Listen = Callable[[_Accept], Coroutine[Any, Any, asyncio.Server]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,14 @@ class Gateway:
     """The way to one instance. Its connections share a certificate, which is renewed when one needs it."""
 
     def __init__(
-        self, instance: str, *, endpoint: str | None = None, ip_type: IpType = "private", silence_seconds: int = 60
+        self,
+        instance: str,
+        *,
+        endpoint: str | None = None,
+        ip_type: IpType = "private",
+        silence_seconds: int = 60,
+        opener: Opener | None = None,
+        port: int | None = None,
     ) -> None:
         """Nothing is opened yet.
 
@@ -77,11 +91,15 @@ class Gateway:
             endpoint: of the Admin API, if it is not Google's.
             ip_type: which of the instance's addresses.
             silence_seconds: after which an instance that answers nothing counts as gone.
+            opener: how the instance is reached, if not directly: by a proxy, for one.
+            port: of this machine, to listen at; None for a Unix socket.
         """
         self._instance = instance
         self._endpoint = endpoint
         self._ip_type = ip_type
         self._silence = silence_seconds
+        self._opener = opener
+        self._port = port
         self._lock = threading.Lock()
         self._open: _Open | None = None
 
@@ -93,17 +111,10 @@ class Gateway:
         """
         with self._lock:
             if self._open is None:
-                way = Way(self._instance, self._endpoint, IPTypes[self._ip_type.upper()], self._silence)
-                try:
-                    self._open = _Open(way)
-                except OSError as error:
-                    message = (
-                        f"the connector's socket has no place: {error}; let TMPDIR name a folder with a short name"
-                    )
-                    raise ConfigurationError(message) from None
-            folder = self._open.folder
+                self._open = self._opened()
+            host, port = self._open.host, self._open.port
         # The way from here on is encrypted by the gateway.
-        return {"host": str(folder), "port": LOCAL_PORT, "sslmode": "disable", "connection_factory": Carried}
+        return {"host": host, "port": port, "sslmode": "disable", "connection_factory": Carried}
 
     def close(self) -> None:
         """End what is open. A later `place` opens it anew."""
@@ -112,17 +123,32 @@ class Gateway:
         if ending is not None:
             ending.close()
 
+    def _opened(self) -> "_Open":
+        way = Way(self._instance, self._endpoint, IPTypes[self._ip_type.upper()], self._silence, self._opener)
+        try:
+            return _Open(way, self._port)
+        except OSError as error:
+            mend = "let TMPDIR name a folder with a short name" if self._port is None else "free the port"
+            message = f"the connector's socket has no place: {error}; {mend}"
+            raise ConfigurationError(message) from None
+
 
 class _Open:
     """A socket that listens, and the thread that carries its connections."""
 
-    def __init__(self, way: Way) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
-        # Also at the end of a process that never closes it.
-        self._remove = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+    def __init__(self, way: Way, port: int | None) -> None:
+        self._remove: Callable[[], object] = _nothing
+        if port is None:
+            folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
+            # Also at the end of a process that never closes it.
+            self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self.host, self.port = str(folder), LOCAL_PORT
+            listen: _Listen = partial(asyncio.start_unix_server, path=folder / f".s.PGSQL.{LOCAL_PORT}")
+        else:
+            self.host, self.port = LOOPBACK, port
+            listen = partial(asyncio.start_server, host=LOOPBACK, port=port)
         begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-        path = self.folder / f".s.PGSQL.{LOCAL_PORT}"
-        self._thread = threading.Thread(target=_run, args=(way, path, begun), name="cloud-sql-gateway", daemon=True)
+        self._thread = threading.Thread(target=_run, args=(way, listen, begun), name="cloud-sql-gateway", daemon=True)
         self._thread.start()
         self._loop, self._ending = begun.result()
 
@@ -133,16 +159,20 @@ class _Open:
         self._remove()
 
 
-def _run(way: Way, path: Path, begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
+def _nothing() -> None:
+    """A port leaves nothing behind."""
+
+
+def _run(way: Way, listen: _Listen, begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
     try:
-        asyncio.run(_serve(way, path, begun))
+        asyncio.run(_serve(way, listen, begun))
     except OSError as error:
         if begun.done():
             raise
         begun.set_exception(error)
 
 
-async def _serve(way: Way, path: Path, begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
+async def _serve(way: Way, listen: _Listen, begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
     tunnels: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -151,7 +181,7 @@ async def _serve(way: Way, path: Path, begun: Future[tuple[asyncio.AbstractEvent
         tunnel.add_done_callback(tunnels.discard)
 
     ending = asyncio.Event()
-    server = await asyncio.start_unix_server(accept, path)
+    server = await listen(accept)
     begun.set_result((asyncio.get_running_loop(), ending))
     await ending.wait()
     server.close()

@@ -141,6 +141,7 @@ def _insert(admin: CloudSqlAdmin, source: Instance, name: str) -> Operation:
         settings=more,
         # Until the backup's own users are there.
         root_password=SecretStr(secrets.token_urlsafe(24)),
+        encryption_key=source.encryption_key,
     )
 
 

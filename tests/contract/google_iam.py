@@ -6,6 +6,7 @@ https://cloud.google.com/run/docs/reference/iam/permissions. Storage:
 https://cloud.google.com/storage/docs/access-control/iam-roles. BigQuery:
 https://cloud.google.com/bigquery/docs/access-control. Monitoring:
 https://cloud.google.com/monitoring/access-control. IAP: https://cloud.google.com/iap/docs/using-tcp-forwarding.
+OS Login: https://cloud.google.com/compute/docs/oslogin/set-up-oslogin.
 """
 
 from collections.abc import Mapping
@@ -16,11 +17,13 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
         "bigquery.jobs.insert": "bigquery.jobs.create",
         "bigquery.tables.read": "bigquery.tables.getData",
         "compute.instances.get": "compute.instances.get",
+        "compute.projects.get": "compute.projects.get",
         "iap.tunnel": "iap.tunnelInstances.accessViaIAP",
-        "logging.entries.write": "logging.logEntries.create",
         "monitoring.metricDescriptors.create": "monitoring.metricDescriptors.create",
         "monitoring.metricDescriptors.get": "monitoring.metricDescriptors.get",
         "monitoring.timeSeries.create": "monitoring.timeSeries.create",
+        # What the machine's own guest asks, of a machine without a service account.
+        "oslogin.login": "compute.instances.osLogin",
         "run.jobs.run": "run.jobs.run",
         # A revision is made, which runs as a service account.
         "run.services.patch": "run.services.get run.services.update iam.serviceAccounts.actAs",
@@ -61,6 +64,8 @@ ROLES: Mapping[str, frozenset[str]] = {
     for role, permissions in {
         "roles/bigquery.dataViewer": "bigquery.datasets.get bigquery.tables.get bigquery.tables.getData",
         "roles/bigquery.jobUser": "bigquery.jobs.create",
+        # On a machine, as it is given here, nothing of its project.
+        "roles/compute.osLogin": "compute.instances.get compute.instances.list compute.instances.osLogin",
         "roles/cloudsql.client": "cloudsql.instances.connect cloudsql.instances.get",
         "roles/cloudsql.instanceUser": "cloudsql.instances.get cloudsql.instances.login",
         "roles/iam.serviceAccountUser": "iam.serviceAccounts.actAs iam.serviceAccounts.get iam.serviceAccounts.list",

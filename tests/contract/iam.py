@@ -11,8 +11,8 @@ import typer
 
 from infra import config, stack_files
 from infra.config import StackConfig
-from infra.duties import Duty
 from infra.grants import OPERATORS
+from runbooks.connect.commands import connect
 from runbooks.engine.permissions import ADMIN_API, OF_THROWAWAYS
 from runbooks.engine.run import Run
 from runbooks.engine.secrets import Secrets
@@ -20,7 +20,7 @@ from runbooks.engine.tools import Tools
 from runbooks.plan.model import Plan, Resource
 from runbooks.procedures import PROCEDURES
 from runtime.commands.app import register
-from tests.contract.calls import CONNECT, calls_from, modules_of
+from tests.contract.calls import calls_from, modules_of
 from tests.contract.google_iam import ROLES
 from tests.contract.plans import planned
 
@@ -35,9 +35,8 @@ OF_DECLARED = {
     "fresh.restoreBackup": "sql.instances.restoreBackup",
 }
 IN_DATABASE = ("cutover", "database.")
-# None of it is our code: the Auth Proxy and the logging agent of the machine; gcloud's tunnel; SQL on the archive.
-OF_BASTION = CONNECT | {"logging.entries.write"}
-OF_TUNNEL = frozenset(("compute.instances.get", "iap.tunnel"))
+# None of it is our code: what `gcloud compute ssh` asks, and the bastion's OS Login; SQL on the archive.
+OF_TUNNEL = frozenset(("compute.instances.get", "compute.projects.get", "iap.tunnel", "oslogin.login"))
 OF_QUERIES = frozenset(("bigquery.jobs.insert", "bigquery.tables.read", "storage.objects.get", "storage.objects.list"))
 Needs = Mapping[str, frozenset[str]]
 
@@ -100,8 +99,7 @@ def needs(stack: str) -> Needs:
         found[OPERATORS] = {*calls_of_procedures(), "sql.login"}
         found[OPERATORS] |= OF_QUERIES if settings(stack).analytics else set()
     if access.bastion:
-        found[Duty.BASTION] |= OF_BASTION
-        found[OPERATORS] |= OF_TUNNEL
+        found[OPERATORS] |= OF_TUNNEL | calls_from([connect])
     return {who: frozenset(calls) for who, calls in found.items()}
 
 

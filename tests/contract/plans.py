@@ -13,7 +13,6 @@ DIGEST = "0123456789abcdef" * 4
 IMAGE = f"us-central1-docker.pkg.dev/holdfast-dev/holdfast/runtime@sha256:{DIGEST}"
 
 
-@functools.cache
 def planned(
     stack: str, *, image: bool = True, resolve: bool = False, changes: tuple[tuple[str, str], ...] = ()
 ) -> Plan:
@@ -26,4 +25,9 @@ def planned(
         changes: settings by path, over the stack's.
     """
     over = {"service.image": IMAGE} if image else {}
-    return evaluate(Project(ROOT), stack, resolve=resolve, changes={**over, **dict(changes)})
+    return _evaluated(stack, resolve, tuple(sorted({**over, **dict(changes)}.items())))
+
+
+@functools.cache
+def _evaluated(stack: str, resolve: bool, changes: tuple[tuple[str, str], ...]) -> Plan:  # noqa: FBT001  # however it is called, it is cached once
+    return evaluate(Project(ROOT), stack, resolve=resolve, changes=dict(changes))

@@ -1,51 +1,77 @@
-"""`holdfast connect` goes where the infrastructure lets it in."""
+"""`holdfast connect` goes where the infrastructure lets it in, and opens what the procedures' target names."""
 
 import copy
-import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from infra import tunnel
-from runbooks.connect.way import way_into
-from runbooks.engine.target import Proxy
+from runbooks.connect.way import Way, way_into
+from runbooks.engine.target import Connector
 from runbooks.plan.model import Plan
-from tests.contract.plans import ROOT, planned
+from tests.contract.plans import ROOT, STACKS, planned
 
-PORT = 5433
+INSTANCE = "gcp:compute/instance:Instance"
+DATABASE = "gcp:sql/databaseInstance:DatabaseInstance"
+SECRET = "gcp:secretmanager/secret:Secret"
+FIREWALL = "gcp:compute/firewall:Firewall"
+TUNNEL = "gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember"
+LOGIN = "gcp:compute/instanceIAMMember:InstanceIAMMember"
 IAP = "35.235.240.0/20"
+# What gcloud and ssh take where nobody says otherwise.
+SSH = "22"
 
 
-def differences(plan: Plan, command: tuple[str, ...]) -> list[str]:
+OTHER_ADDRESS = (
+    "the target's connection is {'ip_type': 'psc', 'through': 'socks5://127.0.0.1:5434', 'via': 'connector'}, "
+    "and the tunnel's socks5://127.0.0.1:5434, private"
+)
+
+
+def differences(plan: Plan, way: Way, command: tuple[str, ...]) -> list[str]:
     """What the command and the plan do not agree on."""
-    name, port, local, zone, project = command[3:]
-    machines = [one.inputs for one in plan.of_type("gcp:compute/instance:Instance") if one.inputs["name"] == name]
+    name, zone, project = command[3], *(word.partition("=")[2] for word in command[5:7])
+    machines = [one.inputs for one in plan.of_type(INSTANCE) if one.inputs["name"] == name]
     if not machines:
         return [f"there is no machine {name}"]
     (machine,) = machines
     found = []
-    if zone != f"--zone={machine['zone']}":
+    if zone != machine["zone"]:
         found.append(f"{name} is in {machine['zone']}, and not in {zone}")
-    if f"--port={port}" not in re.split(r"\s", machine["metadata"]["user-data"]):
-        found.append(f"the proxy does not listen on {port}")
-    if not any(_lets_in(rule.inputs, port, machine["tags"]) for rule in plan.of_type("gcp:compute/firewall:Firewall")):
-        found.append(f"no rule lets IAP in at {port}")
-    connection = plan.outputs()["target"]["connection"]
-    if local != f"--local-host-port={connection.get('host')}:{connection.get('port')}":
-        found.append(f"the target's connection is {connection}, and the tunnel's {local}")
     (owner,) = {one.inputs["project"] for one in plan.of_type("pulumi:providers:gcp")}
-    if project != f"--project={owner}":
+    if project != owner:
         found.append(f"the machine is in {owner}, and not in {project}")
+    if not any(_lets_in(rule.inputs, machine["tags"]) for rule in plan.of_type(FIREWALL)):
+        found.append(f"no rule lets IAP in at {SSH}")
+    for kind, field in ((TUNNEL, "instance"), (LOGIN, "instanceName")):
+        found += [
+            f"{one.name} is on {one.inputs[field]} in {one.inputs['zone']}"
+            for one in plan.of_type(kind)
+            if (one.inputs[field], one.inputs["zone"]) != (name, zone)
+        ]
+    opened = f"socks5://{command[command.index('-D') + 1]}"
+    connection = plan.outputs()["target"]["connection"]
+    if (opened, way.ip_type) != (connection.get("through"), connection.get("ip_type")):
+        found.append(f"the target's connection is {connection}, and the tunnel's {opened}, {way.ip_type}")
+    if not any(one.inputs.get("name", one.name).startswith(way.primary) for one in plan.of_type(DATABASE)):
+        found.append(f"no instance is named {way.primary}")
+    if way.secret not in {one.inputs["secretId"] for one in plan.of_type(SECRET)}:
+        found.append(f"there is no secret {way.secret}")
     return found
 
 
-def _lets_in(rule: dict[str, Any], port: str, tags: list[str]) -> bool:
+def _lets_in(rule: dict[str, Any], tags: list[str]) -> bool:
     ports = [one for allowed in rule.get("allows", []) for one in allowed["ports"]]
-    return rule.get("sourceRanges") == [IAP] and set(rule.get("targetTags", [])) <= set(tags) and port in ports
+    return rule.get("sourceRanges") == [IAP] and set(rule.get("targetTags", [])) <= set(tags) and SSH in ports
 
 
-def command() -> tuple[str, ...]:
-    return way_into("prod", ROOT).command("gcloud", tunnel.LOCAL_PORT)
+def way(stack: str = "prod") -> Way:
+    return way_into(stack, ROOT)
+
+
+def command(stack: str = "prod") -> tuple[str, ...]:
+    return way(stack).command("gcloud", tunnel.SOCKS_PORT)
 
 
 def plan() -> Plan:
@@ -53,32 +79,68 @@ def plan() -> Plan:
     return Plan.model_validate(copy.deepcopy(planned("prod", resolve=True).model_dump(by_alias=True)))
 
 
-def test_the_command_and_the_plan_agree() -> None:
-    assert differences(plan(), command()) == []
-    assert Proxy.model_validate(plan().outputs()["target"]["connection"]).port == tunnel.LOCAL_PORT == PORT
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_command_and_the_plan_agree(stack: str) -> None:
+    assert differences(planned(stack, resolve=True), way(stack), command(stack)) == []
+
+
+def test_the_target_says_what_the_command_opens() -> None:
+    connection = Connector.model_validate(plan().outputs()["target"]["connection"])
+    assert connection.through == "socks5://127.0.0.1:5434"
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
         ((("name", "other"),), "there is no machine holdfast-bastion"),
-        ((("access.bastion_zone", "c"),), "holdfast-bastion is in us-central1-c, and not in --zone=us-central1-b"),
-        ((("project", "elsewhere"),), "the machine is in elsewhere, and not in --project=holdfast-prod"),
+        ((("access.bastion_zone", "c"),), "holdfast-bastion is in us-central1-c, and not in us-central1-b"),
+        ((("project", "elsewhere"),), "the machine is in elsewhere, and not in holdfast-prod"),
+        (
+            (("database.connectivity", "PRIVATE_SERVICE_CONNECT"),),
+            OTHER_ADDRESS,
+        ),
     ],
 )
 def test_a_change_of_the_infrastructure_is_found(changes: tuple[tuple[str, str], ...], line: str) -> None:
-    assert differences(planned("prod", resolve=True, changes=changes), command()) == [line]
+    assert differences(planned("prod", resolve=True, changes=changes), way(), command())[0] == line
 
 
-def test_a_change_of_a_port_is_found() -> None:
-    broken = plan()
-    for rule in broken.of_type("gcp:compute/firewall:Firewall"):
+def no_rule(broken: Plan) -> None:
+    for rule in broken.of_type(FIREWALL):
         for allowed in rule.inputs.get("allows", []):
-            allowed["ports"] = ["5439"]
-    broken.outputs()["target"]["connection"]["port"] = 5439
-    rule, target = differences(broken, command())
-    assert rule == "no rule lets IAP in at 5432"
-    assert "5439" in target
-    assert target.endswith("and the tunnel's --local-host-port=127.0.0.1:5433")
-    other = (*command()[:4], "5439", *command()[5:])
-    assert differences(plan(), other) == ["the proxy does not listen on 5439", "no rule lets IAP in at 5439"]
+            allowed["ports"] = ["5432"]
+
+
+def another_port(broken: Plan) -> None:
+    broken.outputs()["target"]["connection"]["through"] = "socks5://127.0.0.1:1080"
+
+
+def another_name(kind: str, field: str) -> Callable[[Plan], None]:
+    def change(broken: Plan) -> None:
+        for one in broken.of_type(kind):
+            one.inputs[field] = "other"
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (no_rule, "no rule lets IAP in at 22"),
+        (another_port, "1080"),
+        (another_name(TUNNEL, "instance"), "is on other in us-central1-b"),
+        (another_name(LOGIN, "zone"), "is on holdfast-bastion in other"),
+        (another_name(DATABASE, "name"), "no instance is named holdfast-database"),
+        (another_name(SECRET, "secretId"), "there is no secret holdfast-operator-password"),
+    ],
+)
+def test_a_plan_that_says_otherwise_is_found(change: Callable[[Plan], None], says: str) -> None:
+    broken = plan()
+    change(broken)
+    [line] = differences(broken, way(), command())
+    assert says in line
+
+
+def test_another_port_of_the_command_is_found() -> None:
+    [line] = differences(plan(), way(), way().command("gcloud", 1080))
+    assert line.endswith("and the tunnel's socks5://127.0.0.1:1080, private")

@@ -29,6 +29,7 @@ from tests.contract.plans import STACKS, planned
 
 INSTANCE = "gcp:sql/databaseInstance:DatabaseInstance"
 FIREWALL = "gcp:compute/firewall:Firewall"
+LOGIN = "gcp:compute/instanceIAMMember:InstanceIAMMember"
 PRIMITIVE = {"roles/owner", "roles/editor", "roles/viewer"}
 # Given before there is code that needs it: that code is the next to come, and takes its line from here.
 AHEAD = {
@@ -106,6 +107,14 @@ def permissions(role: str, change: Callable[[list[str]], None]) -> Callable[[Pla
 
 
 BROKEN = {
+    "a bastion that nobody may log into": (
+        without(lambda one: one.type != LOGIN),
+        "operators: oslogin.login needs compute.instances.osLogin, which nothing grants",
+    ),
+    "a project of which gcloud may ask nothing": (
+        without(lambda one: "-finder" not in one.name),
+        "operators: compute.projects.get needs compute.projects.get, which nothing grants",
+    ),
     "a grant that is missing": (
         without(lambda one: one.name != "holdfast-verify-throwaway"),
         "verify: sql.instances.delete needs cloudsql.instances.delete, which nothing grants",
@@ -193,6 +202,9 @@ def test_no_service_account_changes_an_instance_that_serves() -> None:
 def test_operators_reach_one_port_of_the_bastion_and_act_as_the_api_alone() -> None:
     plan = planned("prod")
     (tunnel,) = (one for one in granted(plan, "prod") if one.role == "roles/iap.tunnelResourceAccessor")
+    (login,) = (one for one in granted(plan, "prod") if one.role == "roles/compute.osLogin")
+    on_the_machine = ("gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember", LOGIN)
+    assert (tunnel.kind, login.kind) == on_the_machine
     (opened,) = (
         one.inputs["allows"][0]["ports"]
         for one in plan.of_type(FIREWALL)

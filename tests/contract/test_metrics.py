@@ -139,7 +139,7 @@ def changed(resources: list[Resource], name: str, before: str, after: str) -> li
         ("verification-stale", "REDUCE_COUNT_FALSE", "REDUCE_MEAN", "REDUCE_MEAN does not take GAUGE BOOL"),
         ("secret-overdue", "labels.secret", "labels.name", "secret/overdue has no label name"),
         ("figures-missing", "holdfast_backup_age", "holdfast_age", "nobody writes custom_googleapis_com:holdfast_age"),
-        ("failed-logins", "user/holdfast-failed", "user/failed", "nobody writes logging.googleapis.com/user/failed"),
+        ("failed-logins", "user_holdfast_failed", "user_failed", "nobody writes logging_googleapis_com:user_failed"),
         ("dashboard", "transaction_type", "kind", "transaction_count has no label kind"),
         ("availability", "https/request_count", "https/requests", "nobody writes loadbalancing.googleapis.com/https"),
     ],

@@ -55,17 +55,24 @@ def unknown_names(found: dict[str, Any]) -> list[str]:
             f"projects/{found['project']}/secrets/{one.inputs['secretId']}"
             for one in plan.of_type("gcp:secretmanager/secret:Secret")
         ),
+        *(
+            f"projects/{found['project']}/locations/{one.inputs['location']}/services/{one.inputs['name']}"
+            for one in plan.of_type("gcp:cloudrunv2/service:Service")
+        ),
     }
     target = Target.model_validate_json(json.dumps(found))
     named = [target.instance, target.dr_replica, target.database, target.operator.user, target.operator.secret]
     for login in target.logins:
         named += [*login.users, login.secret]
+    for service in target.services:
+        named += [service.secret, service.service]
     return [name for name in named if name is not None and name not in made]
 
 
 def test_the_operators_way_is_the_one_that_holdfast_connect_opens() -> None:
-    assert output("prod")["connection"] == {"via": "proxy", "host": tunnel.HOST, "port": tunnel.LOCAL_PORT}
-    assert output("prod", ("access.bastion", "false"))["connection"] == {"via": "connector"}
+    by_connector = {"via": "connector", "ip_type": "private"}
+    assert output("prod")["connection"] == {**by_connector, "through": tunnel.through()}
+    assert output("prod", ("access.bastion", "false"))["connection"] == by_connector
 
 
 def test_production_says_all_that_a_procedure_reads_of_its_target() -> None:
@@ -73,7 +80,7 @@ def test_production_says_all_that_a_procedure_reads_of_its_target() -> None:
     assert absent(output("prod")) == []
 
 
-@pytest.mark.parametrize("lost", ["dr_region", "dr_replica", "logins", "stack"])
+@pytest.mark.parametrize("lost", ["dr_region", "dr_replica", "logins", "services", "stack"])
 def test_one_that_it_does_not_say_is_noticed(lost: str) -> None:
     assert absent({name: value for name, value in output("prod").items() if name != lost}) == [lost]
 

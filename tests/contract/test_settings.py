@@ -25,8 +25,9 @@ CONNECTION = "holdfast-prod:us-central1:holdfast-database-1a2b"
 STORED = {
     "holdfast-secret-key": "k" * 64,
     "holdfast-cache-url": urls.cache_url(HOSTILE, "10.20.0.3", 6378),
-    "holdfast-migrator-url": urls.database_url(logins.MIGRATOR, HOSTILE, "holdfast", CONNECTION),
-    "holdfast-verifier-url": urls.database_url(logins.VERIFIER, HOSTILE, "holdfast", CONNECTION),
+    "holdfast-instance": CONNECTION,
+    "holdfast-migrator-url": urls.duty_url(logins.MIGRATOR, HOSTILE, "holdfast"),
+    "holdfast-verifier-url": urls.duty_url(logins.VERIFIER, HOSTILE, "holdfast"),
 }
 
 

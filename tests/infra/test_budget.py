@@ -25,6 +25,13 @@ def test_it_counts_this_project_alone_by_its_number() -> None:
     assert budget().inputs["billingAccount"] == ACCOUNT[1]
 
 
+def test_its_requests_are_counted_on_the_project_whoever_makes_them() -> None:
+    plan = planned("prod", resolve=True, changes=(ACCOUNT,))
+    name = (budget().provider or "").rpartition("::")[0]
+    (provider,) = [one for one in plan.resources if one.urn == name]
+    assert (provider.inputs["userProjectOverride"], provider.inputs["billingProject"]) == ("true", "holdfast-prod")
+
+
 def test_each_threshold_is_told_and_the_forecast() -> None:
     rules = budget(("budget.thresholds", "[0.25, 1.0]"), ("budget.monthly_usd", "900")).inputs
     assert rules["amount"]["specifiedAmount"] == {"currencyCode": "USD", "units": "900"}

@@ -43,6 +43,10 @@ def test_it_is_in_the_range_for_google_and_waits_for_the_peering() -> None:
     assert peering.urn in found.depends_on
 
 
+def test_one_of_another_tier_has_its_name_only_when_it_is_gone() -> None:
+    assert cache(planned("dev")).delete_before_replace
+
+
 def test_what_a_setting_changes() -> None:
     changes = (
         ("cache.read_replicas", "2"),

@@ -340,7 +340,7 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     ),
     "the bucket before the job": (
         {"storage__metrics_backstop_days": 365},
-        "storage.metrics_backstop_days: 365 would delete before the retention job has; write at least 395",
+        "storage.metrics_backstop_days: 365 cannot be: input should be greater than or equal to 395",
     ),
     "replicas of a small cache": (
         {"cache": {"memory_gb": 1, "read_replicas": 1}},

@@ -171,6 +171,11 @@ def test_private_service_connect_has_an_endpoint_and_the_name_that_connectors_as
     assert "dns.googleapis.com" in apis
 
 
+def test_what_a_recovery_put_in_its_place_has_its_own_name() -> None:
+    name = "holdfast-database-1a2b3c4-restored-0a1b2c"
+    assert primary("prod", [("database.instance", name)]).inputs["name"] == name
+
+
 def test_services_and_people_come_in_as_themselves() -> None:
     users = {one.inputs["name"]: one.inputs for one in planned("prod", resolve=True).of_type(USER)}
     iam = {name: user["type"] for name, user in users.items() if user["type"] != "BUILT_IN"}
@@ -225,3 +230,16 @@ def test_a_url_is_one_that_the_runtime_reads() -> None:
     assert (url.username, url.password, url.database) == ("holdfast_operator", "p@s:s/w%", "holdfast")
     assert url.query["host"] == "/cloudsql/p:us-central1:holdfast-database-1a2b3c4"
     assert Settings(_env_file=None, database_url=text).url.query["host"] == url.query["host"]  # type: ignore[call-arg,arg-type]
+
+
+def test_a_dutys_url_is_of_the_instance_that_the_runtime_is_told() -> None:
+    text = urls.duty_url("holdfast_migrator", "p@s:s/w%", "holdfast")
+    told = Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        gcp_sql_instance="p:us-central1:i",
+        db_user="holdfast_migrator",
+        migration_database_url=text,  # type: ignore[arg-type]
+    )
+    url = told.url_for("migration")
+    assert (url.username, url.password, url.database) == ("holdfast_migrator", "p@s:s/w%", "holdfast")
+    assert url.query == told.url.query

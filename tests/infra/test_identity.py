@@ -21,8 +21,7 @@ def people(given: set[str]) -> set[str]:
 @pytest.mark.parametrize("stack", STACKS)
 def test_each_duty_has_an_account_of_its_own(stack: str) -> None:
     accounts = {one.inputs["accountId"].removeprefix("holdfast-") for one in planned(stack).of_type(ACCOUNT)}
-    wanted = {"api", "jobs", "migrate", "schedule", "verify"}
-    assert accounts == (wanted | {"bastion"} if stack == "prod" else wanted)
+    assert accounts == {"api", "jobs", "migrate", "schedule", "verify"}
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -33,7 +32,8 @@ def test_the_schedule_may_do_nothing_in_the_project(stack: str) -> None:
 def test_everybody_in_operators_is_one_and_nobody_else() -> None:
     assert people(members("prod", TWO)) == {"group:oncall@example.com", "user:a@example.com"}
     assert people(members("prod")) == {"group:holdfast-oncall@holdfast.example"}
-    assert not people(members("dev"))
+    assert people(members("dev")) == {"group:holdfast-dev@holdfast.example"}
+    assert not people(members("dev", (("access.operators", "[]"), ("access.bastion", "false"))))
 
 
 @pytest.mark.parametrize("stack", STACKS)

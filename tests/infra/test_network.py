@@ -19,6 +19,7 @@ OTHER = (
     ("network.flow_logs", "false"),
     ("network.services_access_cidr", "10.64.0.0/18"),
 )
+WITHOUT_BASTION = (("access.bastion", "false"),)
 DATABASE = "10.20.3.4"
 INTERNET = "93.184.216.34"
 
@@ -58,10 +59,10 @@ def test_nothing_comes_in_from_the_internet(stack: str) -> None:
 
 def test_googles_proxy_reaches_one_port_of_the_bastion() -> None:
     iap = "35.235.240.1"
-    assert lets(planned("prod"), "INGRESS", iap, 5432, tags=("bastion",))
-    assert not lets(planned("prod"), "INGRESS", iap, 22, tags=("bastion",))
-    assert not lets(planned("prod"), "INGRESS", iap, 5432)
-    assert not lets(planned("dev"), "INGRESS", iap, 5432, tags=("bastion",))
+    assert lets(planned("prod"), "INGRESS", iap, 22, tags=("bastion",))
+    assert not lets(planned("prod"), "INGRESS", iap, 5432, tags=("bastion",))
+    assert not lets(planned("prod"), "INGRESS", iap, 22)
+    assert not lets(planned("dev", changes=WITHOUT_BASTION), "INGRESS", iap, 22, tags=("bastion",))
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -73,7 +74,8 @@ def test_what_is_deployed_reaches_the_database_and_the_cache_and_nothing_else_he
     assert not lets(plan, "EGRESS", "10.10.0.9", 8080)
 
 
-def test_the_bastion_reaches_googles_apis() -> None:
+def test_the_bastion_reaches_each_instance_and_googles_apis() -> None:
+    assert lets(planned("prod"), "EGRESS", DATABASE, 3307, tags=("bastion",))
     assert lets(planned("prod"), "EGRESS", INTERNET, 443, tags=("bastion",))
     assert not lets(planned("prod"), "EGRESS", INTERNET, 80, tags=("bastion",))
 
@@ -90,8 +92,8 @@ def test_each_rule_is_logged(stack: str) -> None:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_a_subnet_is_there_where_it_is_needed(stack: str) -> None:
-    wanted = {"service"} | ({"bastion-subnet"} if stack == "prod" else set())
-    assert set(subnets(planned(stack))) == wanted
+    assert set(subnets(planned(stack))) == {"service", "bastion-subnet"}
+    assert set(subnets(planned(stack, changes=WITHOUT_BASTION))) == {"service"}
     for inputs in subnets(planned(stack)).values():
         assert inputs["privateIpGoogleAccess"]
         assert inputs["logConfig"]["flowSampling"] == 1

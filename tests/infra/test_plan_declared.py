@@ -10,8 +10,9 @@ from runbooks.plan.errors import PlanError
 from runbooks.plan.evaluate import evaluate
 from runbooks.plan.model import Resource
 from runbooks.plan.project import Project
-from runbooks.plan.replacing import FORCES
+from runbooks.plan.replacing import FORCES, FORCES_WHERE
 from runbooks.plan.sdk import args_class, resource_class
+from tests.contract.plans import planned
 from tests.infra.programs.writing import write
 
 NESTED = Path(__file__).parent / "programs" / "nested"
@@ -91,4 +92,15 @@ def test_a_type_that_nothing_declares_is_found(tmp_path: Path) -> None:
 def test_the_table_of_what_replaces_names_types_and_inputs_of_the_sdk(type_: str) -> None:
     assert resource_class(type_) is not None
     declared = input_type_types(args_class(type_))
-    assert {path.split(".", maxsplit=1)[0] for path in FORCES[type_]} <= set(declared)
+    paths = {*FORCES[type_], *FORCES_WHERE.get(type_, ())} - {"*"}
+    assert {path.split(".", maxsplit=1)[0] for path in paths} <= set(declared)
+
+
+def test_of_each_type_that_the_program_makes_it_is_known_what_replaces_it() -> None:
+    changes = (
+        ("database.connectivity", "PRIVATE_SERVICE_CONNECT"),
+        ("customer_managed_keys", "true"),
+        ("budget.billing_account", "01AB23-CD45EF-678901"),
+    )
+    made = {one.type for one in planned("prod", resolve=True, changes=changes).resources if one.custom}
+    assert {one for one in made if not one.startswith("pulumi:")} == set(FORCES)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from runbooks.plan.difference import Action, differences
 from runbooks.plan.evaluate import evaluate
 from runbooks.plan.model import Resource
@@ -19,11 +21,16 @@ class Part(pulumi.ComponentResource):
 whole = pulumi.ComponentResource("test:a:Whole", "whole")
 """
 INSTANCE = "gcp:sql/databaseInstance:DatabaseInstance"
+SUBNET = "gcp:compute/subnetwork:Subnetwork"
 
 
 def made(name: str, inputs: dict[str, Any], type_: str = INSTANCE, stack: str = "dev", **options: Any) -> Resource:
     urn = f"urn:pulumi:{stack}::holdfast::{type_}::{name}"
     return Resource(urn=urn, type=type_, name=name, custom=True, inputs=inputs, **options)
+
+
+def of_network(name: str | None) -> dict[str, Any]:
+    return {"settings": {"ipConfiguration": {"privateNetwork": name} if name else {}}}
 
 
 def test_a_plan_does_not_differ_from_itself() -> None:
@@ -88,6 +95,27 @@ def test_a_disk_that_grows_is_an_update_and_one_that_shrinks_a_replacement() -> 
     small, large = (made("one", {"settings": {"diskSize": size}}) for size in (10, 20))
     assert [one.action for one in differences([small], [large])] == [Action.UPDATE]
     assert [one.action for one in differences([large], [small])] == [Action.REPLACE]
+
+
+@pytest.mark.parametrize(
+    ("type_", "before", "after", "action"),
+    [
+        (INSTANCE, {"masterInstanceName": "a"}, {"masterInstanceName": "b"}, Action.REPLACE),
+        # It is promoted.
+        (INSTANCE, {"masterInstanceName": "a"}, {}, Action.UPDATE),
+        (INSTANCE, of_network("a"), of_network(None), Action.REPLACE),
+        (INSTANCE, of_network(None), of_network("a"), Action.UPDATE),
+        (SUBNET, {"ipCidrRange": "10.0.0.0/24"}, {"ipCidrRange": "10.0.0.0/23"}, Action.UPDATE),
+        (SUBNET, {"ipCidrRange": "10.0.0.0/24"}, {"ipCidrRange": "10.1.0.0/23"}, Action.REPLACE),
+        (SUBNET, {"ipCidrRange": "[unknown]"}, {"ipCidrRange": "10.1.0.0/23"}, Action.REPLACE),
+        ("gcp:projects/iAMMember:IAMMember", {"role": "roles/viewer"}, {"role": "roles/editor"}, Action.REPLACE),
+    ],
+)
+def test_some_changes_of_an_input_replace_and_others_do_not(
+    type_: str, before: dict[str, Any], after: dict[str, Any], action: Action
+) -> None:
+    (found,) = differences([made("one", before, type_)], [made("one", after, type_)])
+    assert found.action is action
 
 
 def test_an_input_that_appears_or_goes_is_a_change() -> None:

@@ -47,7 +47,17 @@ def test_each_secret_is_read_by_whom_it_is_for_alone() -> None:
         "holdfast-verifier-url": {f"holdfast-verify {accessor}"},
         "holdfast-operator-password": {f"holdfast-oncall {keeper}"},
         "holdfast-reader-url": {f"holdfast-oncall {keeper}"},
+        "holdfast-instance": {
+            *(f"holdfast-{duty} {accessor}" for duty in ("api", "jobs", "migrate", "verify")),
+            f"holdfast-oncall {keeper}",
+        },
     }
+
+
+def test_what_a_procedure_has_written_is_not_made_anew_by_the_way() -> None:
+    held = {one.name.removeprefix("holdfast-") for one in planned("prod").of_type(SECRET) if one.protect}
+    assert held == {"secret-key", "operator-password", "reader-url", "instance"}
+    assert not [one.name for one in planned("dev").of_type(SECRET) if one.protect]
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -58,20 +68,20 @@ def test_another_value_leaves_the_old_version_to_be_enabled_again(stack: str) ->
 def test_what_a_procedure_replaced_the_program_does_not_put_back() -> None:
     plan = planned("prod")
     left_alone = {one.name for one in plan.of_type(VERSION) if one.ignore_changes == ["secretData"]}
-    assert left_alone == {"holdfast-operator-password", "holdfast-reader-url"}
+    assert left_alone == {"holdfast-operator-password", "holdfast-reader-url", "holdfast-instance"}
     users = {one.inputs["name"] for one in plan.of_type("gcp:sql/user:User") if one.ignore_changes == ["password"]}
     assert users == {"holdfast_operator", "holdfast_reader_a", "holdfast_reader_b"}
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_a_reminder_comes_for_each_but_the_signing_key(stack: str) -> None:
+def test_a_reminder_comes_for_each_but_the_signing_key_and_what_is_no_password(stack: str) -> None:
     plan = planned(stack, resolve=True, changes=(("secrets.rotation_days", "30"),))
     (topic,) = plan.of_type("gcp:pubsub/topic:Topic")
     (publisher,) = plan.of_type("gcp:pubsub/topicIAMMember:TopicIAMMember")
     assert publisher.inputs["role"] == "roles/pubsub.publisher"
     today = dt.datetime.now(dt.UTC).date()
     for one in plan.of_type(SECRET):
-        if one.name == "holdfast-secret-key":
+        if one.name in ("holdfast-secret-key", "holdfast-instance"):
             assert not {"rotation", "topics"} & one.inputs.keys()
             continue
         rotation = one.inputs["rotation"]

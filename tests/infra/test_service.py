@@ -45,7 +45,7 @@ def test_it_goes_to_private_addresses_by_the_network_as_its_own_account(stack: s
 @pytest.mark.parametrize("stack", STACKS)
 def test_no_secret_is_in_the_template(stack: str) -> None:
     envs = {one["name"]: one for one in container_of(service(planned(stack, resolve=True)))["envs"]}
-    assert {name for name, one in envs.items() if "value" not in one} == {"SECRET_KEY", "REDIS_URL"}
+    assert {name for name, one in envs.items() if "value" not in one} == {"SECRET_KEY", "REDIS_URL", "GCP_SQL_INSTANCE"}
     assert "[secret]" not in str(envs)
 
 

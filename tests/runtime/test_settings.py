@@ -366,6 +366,24 @@ def test_a_duty_has_its_own_login_where_one_is_given(duty: str, name: str, envir
     assert load(Settings).url.username == "api"
 
 
+def test_a_dutys_url_without_a_host_is_of_the_cloud_sql_instance(environment: Given) -> None:
+    told = {"DATABASE_URL": None, "GCP_SQL_INSTANCE": "p:us-central1:i", "DB_USER": "sa@p.iam"}
+    duties = {"MIGRATION_DATABASE_URL": "postgresql://other:pw@/d", "JOBS_DATABASE_URL": "postgresql://other:pw@h:1/d"}
+    environment(**told, **duties)
+    loaded = load(Settings)
+    _, keywords = loaded.url.get_dialect()().create_connect_args(loaded.url_for("migration"))
+    assert keywords == {
+        "host": "/cloudsql/p:us-central1:i",
+        "port": "5432",
+        "user": "other",
+        "password": "pw",
+        "dbname": "d",
+    }
+    assert loaded.url_for("jobs").host == "h"
+    environment(**told, MIGRATION_DATABASE_URL="postgresql://other:pw@/d?host=/cloudsql/p:r:other")
+    assert load(Settings).url_for("migration").query == {"host": "/cloudsql/p:r:other"}
+
+
 @pytest.mark.parametrize(("cores", "connections", "workers"), [(4, "30", 4), (96, "30", 30), (96, "90", MOST_WORKERS)])
 def test_by_default_there_is_a_worker_a_core_as_far_as_the_connections_reach(
     cores: int, connections: str, workers: int, environment: Given, monkeypatch: pytest.MonkeyPatch

@@ -85,7 +85,7 @@ def _query(alert: Alert, query: Query) -> Condition:
             query=query.promql,
             duration=f"{query.lasting}s",
             evaluation_interval="60s",
-            # What it asks is whether there is any.
+            # What it reads may not be known yet, or is asked whether there is any.
             disable_metric_validation=True,
         ),
     )

@@ -40,6 +40,11 @@ class Probe:
         """What a proxy is given."""
         return f"{self.target.project}:{self.target.region}:{self.target.instance}"
 
+    @property
+    def stack(self) -> str:
+        """What `holdfast connect` is given."""
+        return self.target.stack or self.target.name
+
     def gcloud(self, *words: str) -> str:
         """A command on the target's project, which a shell can read."""
         return shlex.join(("gcloud", *words, f"--project={self.target.project}"))

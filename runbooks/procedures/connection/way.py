@@ -1,25 +1,31 @@
-"""The way to the instance: the proxy on this machine, or the instance's own address, and the port of either.
+"""The way to the instance: the proxy or the tunnel on this machine, or the instance's own address, and their ports.
 
 At its address an instance has two: PostgreSQL's, and that of Google's connectors.
 """
 
+import asyncio
 import shlex
 import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import psutil
 
+from runbooks.connect import socks
 from runbooks.engine.errors import RunbookError
 from runbooks.engine.findings import Finding
 from runbooks.engine.target import Connector, Proxy
 from runbooks.procedures.connection.probe import SECONDS, Probe, fault, ok, unknown
 from runtime.db.engine import CONNECTOR_PORT
+from runtime.errors import first_line
 
 # Of the second version and of the first.
 PROXIES = ("cloud-sql-proxy", "cloud_sql_proxy")
 PORT_OPEN = "The port answers"
 PROXY_RUNS = "A proxy runs"
+TUNNEL_OPEN = "The tunnel is open"
 
 
 def proxy(probe: Probe) -> Iterator[Finding]:
@@ -45,6 +51,20 @@ def proxy(probe: Probe) -> Iterator[Finding]:
         yield ok(PORT_OPEN, place)
 
 
+def tunnel(probe: Probe) -> Iterator[Finding]:
+    """Where instances are reached through a tunnel: somebody has opened it."""
+    connection = probe.target.connection
+    if not isinstance(connection, Connector) or connection.through is None:
+        return
+    there = urlsplit(connection.through)
+    trouble = _trouble(there.hostname or "", there.port or 0)
+    if trouble:
+        start = shlex.join(("holdfast", "connect", probe.stack))
+        yield fault(TUNNEL_OPEN, f"{there.netloc} {trouble}", start)
+    else:
+        yield ok(TUNNEL_OPEN, there.netloc)
+
+
 def address(probe: Probe) -> Iterator[Finding]:
     """Where the target is reached at the instance's own address: its port takes connections."""
     connection = probe.target.connection
@@ -64,6 +84,9 @@ def address(probe: Probe) -> Iterator[Finding]:
         return
     if probe.tools.is_by_connector(probe.instance):
         port = CONNECTOR_PORT
+    if isinstance(connection, Connector) and connection.through is not None:
+        yield _behind(probe, connection.through, host)
+        return
     trouble = _trouble(host, port)
     if trouble:
         through = shlex.join(("cloud-sql-proxy", "--private-ip", "--port=5432", probe.connection_name))
@@ -71,6 +94,24 @@ def address(probe: Probe) -> Iterator[Finding]:
         yield fault(PORT_OPEN, f"{host}:{port} {trouble}", f"{what}: {through}")
     else:
         yield ok(PORT_OPEN, f"{host}:{port}")
+
+
+def _behind(probe: Probe, through: str, host: str) -> Finding:
+    """Whether an instance answers through the tunnel: ssh says that it connects before it does."""
+    place = f"{host}:{CONNECTOR_PORT}"
+    try:
+        with asyncio.run(asyncio.wait_for(socks.opener(through, probe.stack)(host, CONNECTOR_PORT), SECONDS)) as plain:
+            plain.settimeout(SECONDS)
+            # Whose certificate it is, the connector will look at.
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            context.wrap_socket(plain).close()
+    except OSError as error:
+        why = f"does not answer within {SECONDS:g} s" if isinstance(error, TimeoutError) else first_line(error)
+        rules = probe.gcloud("compute", "firewall-rules", "list")
+        return fault(PORT_OPEN, f"{place}, through the tunnel: {why}", f"see what the bastion may reach: {rules}")
+    return ok(PORT_OPEN, f"{place}, through the tunnel")
 
 
 def _trouble(host: str, port: int) -> str:

@@ -7,6 +7,8 @@ import psycopg2
 
 from runbooks.engine.records import Ended
 from runbooks.procedures.point_in_time_recovery import PROCEDURE, Asked
+from runbooks.procedures.recovered import Recovered
+from runbooks.rehearsal import pointed
 from runbooks.rehearsal.rehearsal import Rehearsal
 from runbooks.rehearsal.stage import Stage
 
@@ -48,6 +50,8 @@ class Day:
         found = _as_application(stage)
         stage.expect("the rows of the moment are there", holds=found == self.expected, found=len(found))
         stage.expect("the row before it is there", holds=any(row[0] == BEFORE for row in found))
+        outputs = {record.step: record.output or {} for record in ended.records}
+        pointed.see_moved(stage, Recovered.model_validate(outputs["clone"]).instance)
         kept = [row[0] for row in stage.query(EXPERIMENTS)]
         stage.expect("the old instance is as it was left", holds=kept == [AFTER], found=kept)
         lost = [one.found for record in ended.records if record.step == "account" for one in record.findings]

@@ -8,6 +8,7 @@ from runbooks.engine.records import Ended
 from runbooks.engine.report import Verdict, verdict_of
 from runbooks.procedures.promote_dr_replica import PROCEDURE, Asked
 from runbooks.procedures.replicas import copied
+from runbooks.rehearsal import pointed
 from runbooks.rehearsal.rehearsal import Rehearsal
 from runbooks.rehearsal.stage import Stage
 from runbooks.rehearsal.writer import COUNT, Writer
@@ -69,7 +70,8 @@ def check(stage: Stage, ended: Ended) -> None:
     writer.wait(1)
     writer.stop()
     stage.expect("the application writes again", holds=not writer.failures, found=writer.failures[:1])
-    stage.expect("what is left to do is told", holds=any("pulumi import" in line for line in ended.left_to_do))
+    pointed.see_moved(stage, REPLICA)
+    stage.expect("what is left to do is told", holds=any("pulumi up" in line for line in ended.left_to_do))
 
 
 REHEARSAL = Rehearsal(PROCEDURE, prepare, check)

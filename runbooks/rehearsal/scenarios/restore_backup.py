@@ -5,6 +5,7 @@ from typing import Any
 
 from runbooks.engine.records import Ended
 from runbooks.procedures.restore_backup import PROCEDURE, Asked
+from runbooks.rehearsal import pointed
 from runbooks.rehearsal.rehearsal import Rehearsal
 from runbooks.rehearsal.stage import Stage
 
@@ -46,6 +47,8 @@ class Day:
         safety = outputs["save"]["backup_run"]
         kept = {one.id: one.status for one in stage.tools.admin.backup_runs.list(stage.target.instance)}
         stage.expect("the state before the restore is in a backup", holds=kept.get(safety) == "SUCCESSFUL", found=kept)
+        # Nobody is sent anywhere.
+        pointed.see_moved(stage, stage.target.instance)
         lost = [one.found for record in ended.records if record.step == "account" for one in record.findings]
         stage.expect("what came after is told", holds=any("1 in experiments" in one for one in lost), found=lost)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from runbooks import procedures
+from runbooks.connect.way import way_into
 from runbooks.console.commands import app
 from runbooks.console.pages import README, ROOT, page_files, record, rehearsals
 from runbooks.engine.errors import RunbookError
@@ -43,6 +44,9 @@ def test_a_page_says_what_is_asked_done_and_touched_and_how_long_it_took(tmp_pat
 @pytest.mark.parametrize("line", NIGHT[1].splitlines() if NIGHT else [])
 def test_the_commands_of_the_night_can_be_typed(line: str) -> None:
     program, group, command, *rest = shlex.split(line, comments=True)
+    if group == "connect":
+        assert way_into(command, ROOT).machine
+        return
     assert (program, group) == ("holdfast", "runbook")
     assert command in {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
     if command == "run":

@@ -86,6 +86,7 @@ def faults(stage: Stage) -> list[str]:
 
 def changes(stage: Stage) -> list[str]:
     """All operations that were ever begun, and the versions of all secrets: the same when nothing was changed."""
-    logins = [stage.target.operator.secret, *(login.secret for login in stage.target.logins)]
-    versions = [version for secret in logins for version in stage.tools.secrets.versions(secret)]
+    target = stage.target
+    named = (target.operator.secret, *(one.secret for one in (*target.logins, *target.services)))
+    versions = [version for secret in named for version in stage.tools.secrets.versions(secret)]
     return versions + [operation.name for operation in stage.tools.admin.operations.list()]

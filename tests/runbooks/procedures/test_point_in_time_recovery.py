@@ -70,15 +70,22 @@ def test_the_moment_comes_back_and_the_application_reads_it(runs: Runs) -> None:
     inputs = REHEARSAL.prepare(stage)
     give_another_password(stage)
 
-    ended = runs.begin(inputs, logins=[stage.target.logins[0].model_dump() | {"service": SERVICE}])
+    stage.fault("run.services.patch:403x1")
+    failed = runs.begin(inputs, logins=[stage.target.logins[0].model_dump() | {"service": SERVICE}])
+    assert (failed.records[-1].step, failed.records[-1].code) == ("cut-over", "SERVICE_NOT_ROLLED")
+    written = changes(stage)
+    ended = runs.resume()
 
+    # What the first try wrote is not written again: jobs and the service have one pointer.
+    assert changes(stage) == written
+    assert len(stage.tools.secrets.versions(stage.target.services[0].secret)) == 2
     assert judged(REHEARSAL, stage, ended) == ""
     rolled = services(stage).get_service(name=SERVICE).latest_ready_revision
     assert rolled != first
     found = "\n".join(one.found for one in findings_of(ended))
     assert rolled.rpartition("/")[2] in found
     [name] = clones(stage)
-    assert any(f"/instances/{name} " in line for line in ended.left_to_do)
+    assert any(f"database.instance {name}" in line for line in ended.left_to_do)
     assert stage.tools.admin.instances.get(stage.target.instance).state == "RUNNABLE"
     measured = [record.measures.rto_seconds for record in ended.records if record.measures.rto_seconds]
     assert 0 < measured[0] <= measured[-1] < 60
@@ -102,6 +109,8 @@ def test_it_refuses_and_plans_without_a_change(runs: Runs) -> None:
 
     plan = runs.plan(Asked(moment=now, name="holdfast-before"))
     assert plan["clone"].startswith("one with the data of 20")
+    [sent] = [change for step, change in runs.execution(Asked(moment=now)).plan() if step.name == "cut-over"]
+    assert "server (projects/rehearsal/secrets/holdfast-instance, projects/rehearsal/locations/" in sent.before
     assert "cut-over" not in runs.plan(Asked(moment=now, cut_over=False))
     assert (changes(stage), stage.query(EXPERIMENTS)) == (before, rows)
     assert runs.journal.entries() == []

@@ -4,10 +4,13 @@ from typing import Any
 
 import psycopg2
 import pytest
+from pydantic import SecretStr
 
+from runbooks.engine.findings import Result
 from runbooks.engine.records import State
 from runbooks.engine.report import Verdict, verdict_of
 from runbooks.procedures.restore_backup import PROCEDURE, Asked
+from runbooks.rehearsal import pointed
 from runbooks.rehearsal.rehearsal import judged
 from runbooks.rehearsal.scenarios.restore_backup import REHEARSAL, ROWS
 from runbooks.rehearsal.stage import Stage
@@ -52,6 +55,7 @@ def test_in_place_and_from_its_safety_backup_into_another_instance(runs: Runs) -
     assert verdict_of(other) is Verdict.DONE
     assert (as_application(stage), stage.query(ROWS)) == (spoiled, restored)
     made = stage.tools.admin.instances.get(f"holdfast-restored-{other.run.rpartition('-')[2]}")
+    pointed.see_moved(stage, made.name)
     source = stage.tools.admin.instances.get("holdfast")
     assert made.settings.tier == source.settings.tier
     assert made.settings.availability_type == "REGIONAL"
@@ -98,7 +102,17 @@ def test_a_failed_and_a_killed_restore_happen_once(runs: Runs) -> None:
     failed = runs.begin(inputs)
     assert (failed.records[-1].step, failed.records[-1].code) == ("overwrite", "INTERNAL_ERROR")
     assert stage.query(ROWS) == spoiled
-    assert judged(REHEARSAL, stage, runs.resume()) == ""
+    # Somebody moved it by hand.
+    pointer, told = stage.target.services[0].secret, "rehearsal:us-central1:holdfast"
+    stage.tools.secrets.add(pointer, SecretStr(f"{told}-old"))
+    shut_out = runs.resume()
+    assert (shut_out.records[-1].step, shut_out.records[-1].code) == ("serve", "APPLICATION_SHUT_OUT")
+    [wrong] = [one for one in shut_out.records[-1].findings if one.result is Result.FAULT]
+    assert wrong.action == f"printf %s {told} | gcloud secrets versions add {pointer} --data-file=-"
+    stage.tools.secrets.add(pointer, SecretStr(told))
+    ended = runs.resume()
+    assert ended.state is State.DONE, ended.message
+    assert stage.query(ROWS) != spoiled
     assert restores(stage) == 1
 
     backup = str(runs.journal.entries()[0].steps[0]["output"]["backup_run"])
