@@ -70,6 +70,7 @@ def evaluate(project: Project, stack: str, *, resolve: bool = False, changes: Ma
         raise PlanError(engine.errors[0])
     return Plan(
         stack=stack,
+        changes=dict(changes or {}),
         resources=sorted(monitor.registered.values(), key=lambda one: one.urn),
         unresolved=sorted(monitor.invokes, key=lambda one: (one.token, str(one.args))),
         warnings=engine.warnings,

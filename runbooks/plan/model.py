@@ -59,11 +59,13 @@ class Plan(_Model):
 
     Attributes:
         resources: sorted by URN.
+        changes: the settings that were other than the stack's, by path.
         unresolved: sorted by token.
         warnings: what the program logged for people.
     """
 
     stack: str
+    changes: dict[str, str] = {}
     resources: list[Resource]
     unresolved: list[Invoke]
     warnings: list[str]

@@ -21,7 +21,8 @@ def mismatches(plan: Plan, path: Path) -> list[str]:
     wanted = _read(path)
     present = _partial(plan, wanted)
     lines = list(_compare(wanted, present, ""))
-    return [*lines, f"to write it anew: holdfast plan {plan.stack} --snapshot {path}"] if lines else []
+    said = "".join(f" --config {name}={value}" for name, value in plan.changes.items())
+    return [*lines, f"to write it anew: holdfast plan {plan.stack}{said} --snapshot {path}"] if lines else []
 
 
 def write(plan: Plan, path: Path) -> None:

@@ -124,6 +124,10 @@ def test_a_snapshot_holds_what_it_names_and_says_how_to_write_it_anew(tmp_path: 
         f"values {INSTANCE} settings tier: the snapshot has 'db-f1-micro', the plan 'db-custom-2-8192'",
         f"to write it anew: holdfast plan prod --snapshot {path}",
     ]
+    other = evaluate(Project(NESTED), "prod", changes={"tier": "db-custom-4-15360"})
+    assert mismatches(other, path)[-1] == (
+        f"to write it anew: holdfast plan prod --config tier=db-custom-4-15360 --snapshot {path}"
+    )
     assert run(NESTED, "prod", "--snapshot", str(path)).exit_code == 0
     assert mismatches(prod, path) == []
     assert yaml.safe_load(path.read_text())["values"] == {INSTANCE: {"settings": {"tier": "db-custom-2-8192"}}}
