@@ -121,7 +121,9 @@ def serving(google: Google, account: Path) -> Iterator[None]:
         "token_uri": f"{google.endpoint}/token",
     }
     account.write_text(json.dumps(content))
-    yield
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
