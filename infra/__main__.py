@@ -12,9 +12,9 @@ from infra.components.bastion import Bastion, BastionArgs
 from infra.components.budget import Budget, BudgetArgs
 from infra.components.cache import Cache, CacheArgs
 from infra.components.database import Database, DatabaseArgs
-from infra.components.database_endpoint import DatabaseEndpoint, DatabaseEndpointArgs
 from infra.components.database_users import DatabaseUsers, DatabaseUsersArgs
 from infra.components.encryption import Encryption, Purpose
+from infra.components.endpoint_policies import EndpointPolicies, EndpointPoliciesArgs
 from infra.components.identity import Identity
 from infra.components.instance_pointer import InstancePointer, InstancePointerArgs
 from infra.components.jobs import Jobs, JobsArgs
@@ -72,9 +72,8 @@ store = SecretStore(env, SecretStoreArgs(encryption), google)
 # What is kept.
 secret_key = SecretKey(env, SecretKeyArgs(store, identity), google)
 storage = Storage(env, StorageArgs(encryption, identity), google)
-database = Database(env, DatabaseArgs(network, encryption), google)
-if network.endpoint_subnet is not None:
-    DatabaseEndpoint(env, DatabaseEndpointArgs(database, network), google)
+endpoints = EndpointPolicies(env, EndpointPoliciesArgs(network), google) if network.endpoint_subnets else None
+database = Database(env, DatabaseArgs(network, encryption, endpoints), google)
 users = DatabaseUsers(env, DatabaseUsersArgs(database, identity, store), google)
 pointer = InstancePointer(env, InstancePointerArgs(database, identity, store), google)
 replica = Replica(env, ReplicaArgs(database, network, encryption), google) if settings.database.dr_replica else None

@@ -79,10 +79,19 @@ def _addresses(env: Environment, network: Network) -> gcp.sql.DatabaseInstanceSe
         # An authority for each instance, by which the connectors know it.
         server_ca_mode="GOOGLE_MANAGED_INTERNAL_CA",
     )
-    if config.connectivity == "PRIVATE_SERVICE_CONNECT":
+    if config.by_endpoints:
         addresses.psc_configs = [
             gcp.sql.DatabaseInstanceSettingsIpConfigurationPscConfigArgs(
-                psc_enabled=True, allowed_consumer_projects=[env.config.project]
+                psc_enabled=True,
+                allowed_consumer_projects=[env.config.project],
+                # Google makes the endpoint, and the name that connectors ask for: so whatever is made like this one has
+                # its own.
+                psc_auto_connections=[
+                    gcp.sql.DatabaseInstanceSettingsIpConfigurationPscConfigPscAutoConnectionArgs(
+                        consumer_network=network.network.id, consumer_service_project_id=env.config.project
+                    )
+                ],
+                psc_auto_dns_enabled=True,
             )
         ]
     else:

@@ -28,4 +28,4 @@ def through(port: int = SOCKS_PORT) -> str:
 
 def ip_type(env: Environment) -> Literal["private", "psc"]:
     """Which of an instance's addresses connectors take."""
-    return "psc" if env.config.database.connectivity == "PRIVATE_SERVICE_CONNECT" else "private"
+    return "psc" if env.config.database.by_endpoints else "private"

@@ -8,6 +8,7 @@ import pulumi_random as random
 
 from infra import database_settings
 from infra.components.encryption import Encryption, Purpose
+from infra.components.endpoint_policies import EndpointPolicies
 from infra.components.network import Network
 from infra.environment import Environment
 
@@ -21,10 +22,12 @@ class DatabaseArgs:
     Args:
         network: where its private address is.
         encryption: the keys, where the environment has its own.
+        endpoints: who makes its endpoint, and its copies', where it has no private address.
     """
 
     network: Network
     encryption: Encryption
+    endpoints: EndpointPolicies | None = None
 
 
 class Database(pulumi.ComponentResource):
@@ -56,7 +59,7 @@ class Database(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.network.services_access],
+                depends_on=args.endpoints.policies if args.endpoints else [args.network.services_access],
                 protect=is_protected,
                 # It grows by itself; what it has by then must not be planned away.
                 ignore_changes=["settings.diskSize"],

@@ -29,8 +29,8 @@ class Network(pulumi.ComponentResource):
         network: what all addresses are in.
         service_subnet: Cloud Run's own addresses, for direct egress.
         bastion_subnet: the bastion's, with `access.bastion`.
-        endpoint_subnet: that of the endpoint of Private Service Connect, where the database is reached so. Whoever
-            makes the endpoint also makes the DNS record that the connectors ask for.
+        endpoint_subnets: those of the endpoints of Private Service Connect by their region, where instances are reached
+            so: a region's instances have theirs in its own.
         services_access: the peering with Google's network. What has a private address there waits for it. Memorystore
             has one, whichever way the database is reached.
         range_name: of the addresses that Google may use there.
@@ -52,13 +52,17 @@ class Network(pulumi.ComponentResource):
         self.bastion_subnet = (
             self._subnet("bastion-subnet", config.network.bastion_cidr) if config.access.bastion else None
         )
-        with_endpoint = config.database.connectivity == "PRIVATE_SERVICE_CONNECT"
-        self.endpoint_subnet = self._subnet("endpoint", config.network.endpoint_cidr) if with_endpoint else None
+        self._endpoint_ranges = {config.region: config.network.endpoint_cidr} if config.database.by_endpoints else {}
+        if config.database.by_endpoints and config.database.dr_replica:
+            self._endpoint_ranges[config.dr_region] = config.network.endpoint_dr_cidr
+        self.endpoint_subnets = {
+            region: self._subnet(f"endpoints-{region}", cidr, region) for region, cidr in self._endpoint_ranges.items()
+        }
         self._make_services_access()
         self._make_rules()
         self.register_outputs({})
 
-    def _subnet(self, part: str, cidr: IPv4Network) -> gcp.compute.Subnetwork:
+    def _subnet(self, part: str, cidr: IPv4Network, region: str | None = None) -> gcp.compute.Subnetwork:
         env = self._env
         # All of it: https://www.cisecurity.org/benchmark/google_cloud_computing_platform, 3.8.
         logs = gcp.compute.SubnetworkLogConfigArgs(
@@ -69,7 +73,7 @@ class Network(pulumi.ComponentResource):
             gcp.compute.SubnetworkArgs(
                 name=env.name(part),
                 network=self.network.id,
-                region=env.config.region,
+                region=region or env.config.region,
                 ip_cidr_range=str(cidr),
                 # Google's APIs without an address of the internet.
                 private_ip_google_access=True,
@@ -113,9 +117,7 @@ class Network(pulumi.ComponentResource):
         self._rule("deny-ingress", direction="INGRESS", priority=LAST, denies=everything, source_ranges=[EVERYWHERE])
         # Cloud Run's way to the internet is not through here.
         self._rule("deny-egress", direction="EGRESS", priority=LAST, denies=everything, destination_ranges=[EVERYWHERE])
-        targets = [config.network.services_access_cidr]
-        if self.endpoint_subnet:
-            targets.append(config.network.endpoint_cidr)
+        targets = [config.network.services_access_cidr, *self._endpoint_ranges.values()]
         ports = [*DATA_PORTS, POOL_PORT] if config.database.managed_pooling else list(DATA_PORTS)
         self._rule(
             "allow-data",

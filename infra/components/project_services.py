@@ -49,6 +49,8 @@ def _apis(env: Environment) -> tuple[str, ...]:
         "billingbudgets": config.budget.billing_account is not None,
         "cloudkms": config.customer_managed_keys,
         "oslogin": config.access.bastion,
-        "dns": config.database.connectivity == "PRIVATE_SERVICE_CONNECT",
+        # The endpoints of Private Service Connect, and their names.
+        "dns": config.database.by_endpoints,
+        "networkconnectivity": config.database.by_endpoints,
     }
     return (*APIS, *(name for name, is_wanted in wanted.items() if is_wanted))

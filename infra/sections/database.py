@@ -110,6 +110,11 @@ class DatabaseConfig(Section):
         return self.edition == PLUS
 
     @property
+    def by_endpoints(self) -> bool:
+        """Whether instances are reached by Private Service Connect."""
+        return self.connectivity == "PRIVATE_SERVICE_CONNECT"
+
+    @property
     def all_flags(self) -> Mapping[str, str]:
         """Every flag of the instance."""
         return {**database_flags.DEFAULTS, **self.flags}

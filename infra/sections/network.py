@@ -8,8 +8,15 @@ from pydantic import Field
 
 from infra.sections.base import Section
 
-# What a range holds at least: direct VPC egress wants a /26, private services access a /24.
-SMALLEST = {"service_cidr": 26, "services_access_cidr": 24, "bastion_cidr": 29, "endpoint_cidr": 29}
+# What a range holds at least: direct VPC egress wants a /26, private services access a /24. Endpoints are one an
+# instance, with those that recoveries and verify-backup make.
+SMALLEST = {
+    "service_cidr": 26,
+    "services_access_cidr": 24,
+    "bastion_cidr": 29,
+    "endpoint_cidr": 28,
+    "endpoint_dr_cidr": 28,
+}
 PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 # Cloud SQL's own containers are there: https://cloud.google.com/sql/docs/postgres/private-ip.
 TAKEN = IPv4Network("172.17.0.0/16")
@@ -22,6 +29,9 @@ class NetworkConfig(Section):
     bastion_cidr: IPv4Network = Field(default=IPv4Network("10.10.1.0/28"), description="The bastion's.")
     endpoint_cidr: IPv4Network = Field(
         default=IPv4Network("10.10.2.0/28"), description="Private Service Connect's, where it is used."
+    )
+    endpoint_dr_cidr: IPv4Network = Field(
+        default=IPv4Network("10.10.3.0/28"), description="Private Service Connect's in dr_region, with dr_replica."
     )
     services_access_cidr: IPv4Network = Field(
         default=IPv4Network("10.20.0.0/16"), description="Google's, where Cloud SQL and Memorystore are."

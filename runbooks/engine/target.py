@@ -127,8 +127,8 @@ class Target(_Part):
     connection: Address | Proxy | Connector = Field(
         default=Address(),
         discriminator="via",
-        description="How the instance is reached. One that enforces connectors, and that no proxy leads to, is reached "
-        "by Google's connector in any case.",
+        description="How the instance is reached. One that enforces connectors, or that has Private Service Connect, "
+        "is reached by Google's connector in any case, unless a proxy leads to it.",
     )
     endpoints: Endpoints = Endpoints()
     objectives: Objectives = Objectives()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import psycopg2
@@ -156,15 +156,15 @@ class Tools:
             # The proxy itself encrypts.
             return {"host": connection.host, "port": connection.port, "sslmode": "disable"}
         if self.is_by_connector(instance):
-            return self.by_connector(instance.connection_name)
+            return self.by_connector(instance.connection_name, "psc" if instance.has_endpoints else "private")
         host, port = self.address(instance)
         return {"host": host, "port": port, **TLS, "sslrootcert": str(self._authority(instance))}
 
     def is_by_connector(self, instance: Instance) -> bool:
-        """Whether an instance is reached by Google's connector: the target says so, or nobody else is let in."""
+        """Whether an instance is reached by Google's connector: the target says so, or there is no other way."""
         if isinstance(self.target.connection, Proxy) and instance.name == self.target.instance:
             return False
-        return isinstance(self.target.connection, Connector) or instance.requires_connector
+        return isinstance(self.target.connection, Connector) or instance.is_by_connector
 
     def address(self, instance: Instance) -> tuple[str, int]:
         """An instance's own address, as applications have it.
@@ -182,8 +182,13 @@ class Tools:
             raise RunbookError(message)
         return host, self._port(instance.name)
 
-    def by_connector(self, connection_name: str) -> dict[str, Any]:
-        """Where Google's connector takes connections to an instance, in libpq's words; from any thread."""
+    def by_connector(self, connection_name: str, ip_type: Literal["private", "psc"] = "private") -> dict[str, Any]:
+        """Where Google's connector takes connections to an instance, in libpq's words; from any thread.
+
+        Args:
+            connection_name: PROJECT:REGION:INSTANCE.
+            ip_type: which of its addresses, where the target does not say.
+        """
         # Most targets need none, and the connector's library takes a while to load.
         from runtime.db.gateway import Gateway  # noqa: PLC0415
 
@@ -193,7 +198,7 @@ class Tools:
                 self._gateways[connection_name] = Gateway(
                     connection_name,
                     endpoint=self.target.endpoints.sql,
-                    ip_type=connection.ip_type if isinstance(connection, Connector) else "private",
+                    ip_type=connection.ip_type if isinstance(connection, Connector) else ip_type,
                     silence_seconds=SILENCE_SECONDS,
                     opener=self._opener(),
                 )

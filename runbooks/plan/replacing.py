@@ -30,12 +30,8 @@ FORCES: dict[str, frozenset[str]] = {
     "gcp:cloudrunv2/jobIamMember:JobIamMember": _ALL,
     "gcp:cloudrunv2/service:Service": _PLACE,
     "gcp:cloudscheduler/job:Job": _REGION,
-    "gcp:compute/address:Address": _REGION
-    | {"address", "addressType", "description", "network", "prefixLength", "purpose", "subnetwork"},
     "gcp:compute/backendService:BackendService": _NAMED,
     "gcp:compute/firewall:Firewall": _NAMED | {"direction", "network"},
-    "gcp:compute/forwardingRule:ForwardingRule": _REGION
-    | {"description", "ipAddress", "ipProtocol", "loadBalancingScheme", "network", "ports", "portRange", "subnetwork"},
     "gcp:compute/globalAddress:GlobalAddress": _NAMED
     | {"address", "addressType", "network", "prefixLength", "purpose", "ipVersion", "description"},
     "gcp:compute/globalForwardingRule:GlobalForwardingRule": _NAMED
@@ -51,8 +47,6 @@ FORCES: dict[str, frozenset[str]] = {
     "gcp:compute/targetHttpProxy:TargetHttpProxy": _NAMED | {"description"},
     "gcp:compute/targetHttpsProxy:TargetHttpsProxy": _NAMED | {"description"},
     "gcp:compute/uRLMap:URLMap": _NAMED,
-    "gcp:dns/managedZone:ManagedZone": _NAMED | {"dnsName", "visibility"},
-    "gcp:dns/recordSet:RecordSet": _NAMED | {"managedZone"},
     "gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember": _ALL,
     "gcp:kms/cryptoKey:CryptoKey": frozenset({"name", "keyRing", "purpose", "importOnly", "destroyScheduledDuration"}),
     "gcp:kms/cryptoKeyIAMMember:CryptoKeyIAMMember": _ALL,
@@ -71,6 +65,7 @@ FORCES: dict[str, frozenset[str]] = {
     "gcp:monitoring/uptimeCheckConfig:UptimeCheckConfig": frozenset(
         {"httpCheck.requestMethod", "monitoredResource", "period", "project"}
     ),
+    "gcp:networkconnectivity/serviceConnectionPolicy:ServiceConnectionPolicy": _PLACE | {"network", "serviceClass"},
     "gcp:projects/iAMAuditConfig:IAMAuditConfig": frozenset({"project", "service"}),
     "gcp:projects/iAMCustomRole:IAMCustomRole": frozenset({"project", "roleId"}),
     "gcp:projects/iAMMember:IAMMember": _ALL,

@@ -11,6 +11,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812  # it is 
 from runbooks.engine.errors import FailedError
 from runbooks.engine.run import Run
 from runbooks.procedures.recovered import find
+from runtime.cloudsql.instance_settings import ip_configuration_of
 from runtime.cloudsql.models import Instance
 from runtime.errors import first_line
 
@@ -20,7 +21,6 @@ ALIKE = (
     "dataCacheConfig",
     "dataDiskType",
     "insightsConfig",
-    "ipConfiguration",
     "storageAutoResize",
     "userLabels",
 )
@@ -106,6 +106,7 @@ def copied(primary: Instance) -> dict[str, Any]:
     """The settings in which a replica is as its primary, in Google's names."""
     given = primary.settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     alike = {name: given[name] for name in ALIKE if name in given}
+    alike["ipConfiguration"] = ip_configuration_of(primary.settings)
     # An int64, which Google's JSON has as a string. A replica's disk is never smaller.
     return alike | ({DISK_FIELD: str(given[DISK_FIELD])} if DISK_FIELD in given else {})
 

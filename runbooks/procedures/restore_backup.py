@@ -15,6 +15,7 @@ from runbooks.procedures.handover import Handover, Verified
 from runbooks.procedures.losses import Losses
 from runbooks.procedures.preconditions import instance_serves, no_operation_runs
 from runbooks.procedures.recovered import Recovered
+from runtime.cloudsql.instance_settings import ip_configuration_of
 from runtime.cloudsql.models import Availability, BackupRun, Instance, Operation
 
 NEWEST = "newest"
@@ -168,7 +169,7 @@ def fill(run: Run) -> None:
 def complete(run: Run) -> None:
     """Give the new instance its standby and its own backups, as the present one has them."""
     source, name = run.instance(), run.output(Recovered).instance
-    wanted = _given(source)
+    wanted = alike(source)
     there = run.instance(name).settings
     backups = wanted.get("backupConfiguration", {"enabled": False})
     availability: Availability = "REGIONAL" if source.settings.availability_type == "REGIONAL" else "ZONAL"
@@ -265,16 +266,17 @@ def _insert(run: Run, source: Instance, name: str) -> Operation:
         # What is empty needs neither a standby nor a backup, and both would have to be made again.
         availability="ZONAL",
         deletion_protection=settings.deletion_protection_enabled,
-        settings={**_given(source), "backupConfiguration": {"enabled": False}},
+        settings={**alike(source), "backupConfiguration": {"enabled": False}},
         encryption_key=source.encryption_key,
     )
 
 
-def _given(source: Instance) -> dict[str, object]:
+def alike(source: Instance) -> dict[str, object]:
     """The instance's settings, as it can be made with them again."""
     given = source.settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
     for field in ("settingsVersion", "activationPolicy"):
         given.pop(field, None)
+    given["ipConfiguration"] = ip_configuration_of(source.settings)
     if "dataDiskSizeGb" in given:
         # An int64, which Google's JSON has as a string.
         given["dataDiskSizeGb"] = str(given["dataDiskSizeGb"])

@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.cloudsql.models import Activation, Availability, Edition
+from runtime.cloudsql.models import Activation, Availability, Edition, InstanceSettings
+
+# What its owner says of Private Service Connect; Google adds to each connection what has become of it.
+_PSC = ("pscEnabled", "allowedConsumerProjects", "pscAutoDnsEnabled")
+_PSC_CONNECTIONS = "pscAutoConnections"
+_PSC_CONNECTION = ("consumerNetwork", "consumerProject")
 
 
 def settings_of(
@@ -26,3 +31,22 @@ def settings_of(
         "deletionProtectionEnabled": deletion_protection,
     }
     return {**(others or {}), **{key: value for key, value in named.items() if value is not None}}
+
+
+def ip_configuration_of(settings: InstanceSettings) -> dict[str, Any]:
+    """How an instance is reached, as another one can be made with it."""
+    given: dict[str, Any] = dict((settings.model_extra or {}).get("ipConfiguration", {}))
+    if "pscConfig" in given:
+        given["pscConfig"] = _asked_of_psc(given["pscConfig"])
+    return given
+
+
+def _asked_of_psc(config: Mapping[str, Any]) -> dict[str, Any]:
+    asked = _only(config, _PSC)
+    if _PSC_CONNECTIONS in config:
+        asked[_PSC_CONNECTIONS] = [_only(one, _PSC_CONNECTION) for one in config[_PSC_CONNECTIONS]]
+    return asked
+
+
+def _only(given: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    return {field: given[field] for field in fields if field in given}

@@ -81,6 +81,17 @@ class Instance(Answer):
         return (self.settings.model_extra or {}).get("connectorEnforcement") == "REQUIRED"
 
     @property
+    def has_endpoints(self) -> bool:
+        """Whether it is reached by Private Service Connect."""
+        addresses = (self.settings.model_extra or {}).get("ipConfiguration", {})
+        return bool(addresses.get("pscConfig", {}).get("pscEnabled"))
+
+    @property
+    def is_by_connector(self) -> bool:
+        """Whether connectors alone reach it: nobody else is let in, or it has no address but its endpoints'."""
+        return self.requires_connector or self.has_endpoints
+
+    @property
     def encryption_key(self) -> str | None:
         """The customer's own key that encrypts its disk; None is Google's."""
         key: str | None = (self.model_extra or {}).get("diskEncryptionConfiguration", {}).get("kmsKeyName")

@@ -22,7 +22,7 @@ class UnreachableError(HoldfastError):
 def address_of(instance: Instance, login: URL, authority: Path, *, port: int = POSTGRES_PORT) -> URL:
     """The address of an instance, for a login and a database that another address names.
 
-    One that only connectors may come to is named as a socket, which `runtime.db.engine` understands.
+    One that only connectors come to is named as a socket, which `runtime.db.engine` understands.
 
     Args:
         instance: with its addresses.
@@ -33,7 +33,7 @@ def address_of(instance: Instance, login: URL, authority: Path, *, port: int = P
     Raises:
         UnreachableError: it has no address, or no authority.
     """
-    if instance.requires_connector:
+    if instance.is_by_connector:
         return URL.create(
             "postgresql",
             username=login.username,

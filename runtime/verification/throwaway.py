@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from runtime.cloudsql.client import CloudSqlAdmin
 from runtime.cloudsql.errors import CloudSqlError, NotFoundOrForbiddenError, OperationFailedError
+from runtime.cloudsql.instance_settings import ip_configuration_of
 from runtime.cloudsql.models import BackupRun, Instance, Operation
 from runtime.errors import HoldfastError
 
@@ -16,7 +17,7 @@ PURPOSE = "holdfast-throwaway"
 ORPHAN_AGE = dt.timedelta(hours=2)
 _NAME = re.compile(r"(.+)-throwaway-[0-9a-f]{6}")
 # Where the source is reached, so is what is made of it; no client certificates.
-_NETWORK = ("ipv4Enabled", "privateNetwork", "allocatedIpRange", "authorizedNetworks")
+_NETWORK = ("ipv4Enabled", "privateNetwork", "allocatedIpRange", "authorizedNetworks", "pscConfig")
 
 Progress = Callable[[str], None]
 
@@ -116,7 +117,7 @@ def orphans(admin: CloudSqlAdmin, instance: str, *, now: dt.datetime) -> list[st
 def _insert(admin: CloudSqlAdmin, source: Instance, name: str) -> Operation:
     settings = source.settings
     extra = settings.model_extra or {}
-    network = {key: value for key, value in extra.get("ipConfiguration", {}).items() if key in _NETWORK}
+    network = {key: value for key, value in ip_configuration_of(settings).items() if key in _NETWORK}
     more = {
         "userLabels": {"purpose": PURPOSE},
         "backupConfiguration": {"enabled": False},

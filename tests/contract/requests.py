@@ -28,6 +28,8 @@ def sql_instance(resource: Resource, name: str) -> Document:
         settings["denyMaintenancePeriods"] = [settings.pop("denyMaintenancePeriod")]
     settings["ipConfiguration"] = dict(settings["ipConfiguration"])
     _one_for_many(settings["ipConfiguration"], "pscConfigs", "pscConfig")
+    if "pscConfig" in settings["ipConfiguration"]:
+        settings["ipConfiguration"]["pscConfig"] = _psc(settings["ipConfiguration"]["pscConfig"])
     return {**inputs, "name": name, "settings": settings}
 
 
@@ -86,6 +88,14 @@ def missing(sent: Any, kept: Any, path: str = "") -> list[str]:
 
 def _without(inputs: Document, *names: str) -> Document:
     return {name: value for name, value in inputs.items() if name not in names}
+
+
+def _psc(config: Document) -> Document:
+    connections = [
+        {"consumerNetwork": one["consumerNetwork"], "consumerProject": one["consumerServiceProjectId"]}
+        for one in config["pscAutoConnections"]
+    ]
+    return config | {"pscAutoConnections": connections}
 
 
 def _one_for_many(document: Document, many: str, one: str) -> None:

@@ -31,6 +31,7 @@ SECRET = "gcp:secretmanager/secret:Secret"
 JOB = "gcp:cloudscheduler/job:Job"
 PASSWORD = "a-password-of-32-characters-here"
 PLUS = (("database.edition", "ENTERPRISE_PLUS"),)
+PSC = (("database.connectivity", "PRIVATE_SERVICE_CONNECT"),)
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,14 @@ def test_cloud_sql(cloud: Sandbox) -> None:
         assert {stack: one.result() for stack, one in building.items()} == {stack: [] for stack in STACKS}
     # The one setting, on what is there.
     assert update(cloud, "holdfast-prod", planned("prod", resolve=True, changes=PLUS)) == []
+
+
+def test_cloud_sql_by_private_service_connect(cloud: Sandbox) -> None:
+    primary = only(planned("dev", resolve=True, changes=PSC), INSTANCE, PRIMARY)
+    with project(cloud, "psc") as admin:
+        assert _make(admin, PRIMARY, requests.sql_instance(primary, PRIMARY)) == []
+        assert "ipAddresses" not in admin.get(PRIMARY) or admin.get(PRIMARY)["ipAddresses"] == []
+        assert admin.http.get(f"instances/{PRIMARY}/connectSettings").json()["pscEnabled"]
 
 
 @pytest.mark.parametrize(

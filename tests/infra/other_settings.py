@@ -211,7 +211,10 @@ LESS = {
 MORE = {
     "customer_managed_keys": Setting("true", "kms.CryptoKey/holdfast-key-cache", "purpose", "ENCRYPT_DECRYPT"),
     "network.endpoint_cidr": Setting(
-        "10.11.2.0/28", "compute.Subnetwork/holdfast-endpoint", "ipCidrRange", "10.11.2.0/28"
+        "10.11.2.0/28", "compute.Subnetwork/holdfast-endpoints-us-central1", "ipCidrRange", "10.11.2.0/28"
+    ),
+    "network.endpoint_dr_cidr": Setting(
+        "10.11.3.0/28", "compute.Subnetwork/holdfast-endpoints-us-east1", "ipCidrRange", "10.11.3.0/28"
     ),
     "database.connectivity": Setting(
         "PRIVATE_SERVICE_CONNECT", PRIMARY, "settings.ipConfiguration.pscConfigs[0].pscEnabled", after=True

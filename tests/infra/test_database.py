@@ -15,6 +15,7 @@ from tests.contract.plans import STACKS, planned
 INSTANCE = "gcp:sql/databaseInstance:DatabaseInstance"
 USER = "gcp:sql/user:User"
 PLUS = (("database.edition", "ENTERPRISE_PLUS"),)
+POLICY = "gcp:networkconnectivity/serviceConnectionPolicy:ServiceConnectionPolicy"
 PSC = (("database.connectivity", "PRIVATE_SERVICE_CONNECT"),)
 OWN_KEYS = (("customer_managed_keys", "true"),)
 
@@ -156,19 +157,25 @@ def test_a_read_pool_has_its_nodes() -> None:
     assert "read-pool" not in instances(planned("prod"))
 
 
-def test_private_service_connect_has_an_endpoint_and_the_name_that_connectors_ask_for() -> None:
-    plan = planned("prod", resolve=True, changes=PSC)
-    has = instances(plan)["database"].inputs["settings"]["ipConfiguration"]
-    assert has["pscConfigs"] == [{"pscEnabled": True, "allowedConsumerProjects": ["holdfast-prod"]}]
-    assert not {"privateNetwork", "allocatedIpRange"} & has.keys()
-    (rule,) = plan.of_type("gcp:compute/forwardingRule:ForwardingRule")
-    assert rule.inputs["target"] == "holdfast-database-pscServiceAttachmentLink"
-    (zone,) = plan.of_type("gcp:dns/managedZone:ManagedZone")
-    assert (zone.inputs["dnsName"], zone.inputs["visibility"]) == ("us-central1.sql.goog.", "private")
-    (record,) = plan.of_type("gcp:dns/recordSet:RecordSet")
-    assert record.inputs["name"] == "holdfast-database-dnsName"
+def test_by_private_service_connect_google_makes_each_instances_endpoint_and_name() -> None:
+    plan = planned("prod", resolve=True, changes=(*PSC, *PLUS, ("database.read_pool_nodes", "2")))
+    network = "projects/holdfast-prod/global/networks/holdfast-network"
+    found = instances(plan)
+    assert set(found) == {"database", "database-dr", "read-pool"}
+    for one in found.values():
+        has = one.inputs["settings"]["ipConfiguration"]
+        (psc,) = has["pscConfigs"]
+        assert psc == {
+            "pscEnabled": True,
+            "allowedConsumerProjects": ["holdfast-prod"],
+            "pscAutoConnections": [{"consumerNetwork": network, "consumerServiceProjectId": "holdfast-prod"}],
+            "pscAutoDnsEnabled": True,
+        }
+        assert not {"privateNetwork", "allocatedIpRange"} & has.keys()
+    # Its copies wait for it.
+    assert {one.urn for one in plan.of_type(POLICY)} <= set(found["database"].depends_on)
     apis = {one.inputs["service"] for one in plan.of_type("gcp:projects/service:Service")}
-    assert "dns.googleapis.com" in apis
+    assert {"dns.googleapis.com", "networkconnectivity.googleapis.com"} <= apis
 
 
 def test_what_a_recovery_put_in_its_place_has_its_own_name() -> None:

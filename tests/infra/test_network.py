@@ -12,6 +12,8 @@ RULE = "gcp:compute/firewall:Firewall"
 SUBNET = "gcp:compute/subnetwork:Subnetwork"
 CONNECTION = "gcp:servicenetworking/connection:Connection"
 ADDRESS = "gcp:compute/globalAddress:GlobalAddress"
+POLICY = "gcp:networkconnectivity/serviceConnectionPolicy:ServiceConnectionPolicy"
+PSC = (("database.connectivity", "PRIVATE_SERVICE_CONNECT"),)
 # All that makes it another network, in one plan.
 OTHER = (
     ("database.connectivity", "PRIVATE_SERVICE_CONNECT"),
@@ -103,12 +105,35 @@ def test_flow_logs_can_be_left_out() -> None:
     assert "logConfig" not in subnets(planned("prod", changes=OTHER))["service"]
 
 
-def test_an_endpoint_has_a_subnet_and_the_cache_still_its_peering() -> None:
+def test_endpoints_have_a_subnet_in_each_region_and_the_cache_still_its_peering() -> None:
     plan = planned("prod", changes=OTHER)
-    assert subnets(plan)["endpoint"]["ipCidrRange"] == "10.10.2.0/28"
-    assert lets(plan, "EGRESS", "10.10.2.5", 3307)
-    assert not lets(planned("prod"), "EGRESS", "10.10.2.5", 3307)
+    ranges = {"us-central1": "10.10.2.0/28", "us-east1": "10.10.3.0/28"}
+    for region, cidr in ranges.items():
+        subnet = subnets(plan)[f"endpoints-{region}"]
+        assert (subnet["region"], subnet["ipCidrRange"]) == (region, cidr)
+        endpoint = str(ip_network(cidr)[5])
+        assert lets(plan, "EGRESS", endpoint, 3307)
+        assert not lets(planned("prod"), "EGRESS", endpoint, 3307)
     assert len(plan.of_type(CONNECTION)) == 1
+
+
+def test_a_region_without_a_replica_has_no_endpoints() -> None:
+    plan = planned("dev", changes=PSC)
+    assert set(subnets(plan)) == {"service", "bastion-subnet", "endpoints-us-central1"}
+    assert [one.inputs["location"] for one in plan.of_type(POLICY)] == ["us-central1"]
+    assert not lets(plan, "EGRESS", "10.10.3.5", 3307)
+
+
+def test_google_may_make_endpoints_in_each_region() -> None:
+    plan = planned("prod", resolve=True, changes=PSC)
+    network = "projects/holdfast-prod/global/networks/holdfast-network"
+    policies = {one.inputs["location"]: one.inputs for one in plan.of_type(POLICY)}
+    assert set(policies) == {"us-central1", "us-east1"}
+    for region, policy in policies.items():
+        assert (policy["serviceClass"], policy["network"]) == ("google-cloud-sql", network)
+        (subnet,) = policy["pscConfig"]["subnetworks"]
+        assert subnet.endswith(f"regions/{region}/subnetworks/holdfast-endpoints-{region}")
+    assert not planned("prod").of_type(POLICY)
 
 
 def test_the_peering_has_the_addresses_that_were_said_and_can_be_taken_down() -> None:

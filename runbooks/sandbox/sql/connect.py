@@ -64,6 +64,10 @@ def _settings(instance: Instance) -> Document:
     return {
         "kind": "sql#connectSettings",
         "serverCaMode": "GOOGLE_MANAGED_INTERNAL_CA",
-        "pscEnabled": False,
+        "pscEnabled": _is_by_endpoints(instance),
         **{field: instance.resource[field] for field in SAME},
     }
+
+
+def _is_by_endpoints(instance: Instance) -> bool:
+    return bool(instance.settings.get("ipConfiguration", {}).get("pscConfig", {}).get("pscEnabled"))
