@@ -35,6 +35,8 @@ AUDIT_DAYS = 400
 MOST_TOLD = 5
 
 Region = Annotated[str, AfterValidator(check_region)]
+LabelKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+LabelValue = Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,63}$")]
 
 
 class StackConfig(Section):
@@ -55,7 +57,7 @@ class StackConfig(Section):
     customer_managed_keys: bool = Field(
         default=False, description="From the beginning: later they would replace the database, its copies and secrets."
     )
-    labels: Mapping[str, Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,63}$")]] = Field(
+    labels: Mapping[LabelKey, LabelValue] = Field(
         default_factory=dict, examples=["team-a"], description="Of every resource."
     )
     network: NetworkConfig = NetworkConfig()
@@ -106,7 +108,7 @@ class StackConfig(Section):
         left = self.database.max_connections - self.jobs.connections - self._reserved
         if fitting := left // self.service.pool_max:
             return f"max_instances: {fitting} at most, a smaller pool_max or a larger tier"
-        return f"pool_max: {max(left, 1)} at most, or a larger tier"
+        return f"max_instances: 1 and pool_max: {max(left, 1)} at most, or a larger tier"
 
     def _production_faults(self) -> Iterator[str]:
         for name, is_right, instead in (

@@ -9,6 +9,16 @@ from infra.names import unknown
 
 Location = tuple[int | str, ...]
 Model = type[BaseModel]
+# What pydantic says in a programmer's words.
+_WHOLE, _BOOL = "is no whole number; write one", "is neither true nor false; write one of them"
+PLAIN = {
+    "tuple_type": "is no list; write [{}]",
+    "string_type": "is no text; write it in quotes",
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), _WHOLE),
+    **dict.fromkeys(("bool_parsing", "bool_type"), _BOOL),
+}
+# Where pydantic says that it is the name, and not the value, of a mapping's entry.
+KEY = "[key]"
 
 
 def of(error: ValidationError, model: Model) -> list[str]:
@@ -26,6 +36,7 @@ def of(error: ValidationError, model: Model) -> list[str]:
 
 
 def _lines(model: Model, location: Location, kind: str, message: str, given: object) -> Iterator[str]:
+    location = tuple(step for step in location if step != KEY)
     path = ".".join(map(str, location))
     if kind == "extra_forbidden":
         yield f"{path}: {unknown('setting', str(location[-1]), _settings_at(model, location[:-1]))}"
@@ -38,6 +49,8 @@ def _lines(model: Model, location: Location, kind: str, message: str, given: obj
             yield f"{path}.{line}" if is_section and path else f"{path}: {line}" if path else line
     elif kind in {"model_type", "dict_type", "mapping_type"}:
         yield f"{path}: {given!r} is no section; write its settings below it, as KEY: VALUE"
+    elif kind in PLAIN:
+        yield f"{path}: {given!r} {PLAIN[kind].format(given)}"
     elif kind == "string_pattern_mismatch":
         yield f"{path}: {given!r} is not of the right form{_as_example(model, location)}"
     else:

@@ -1,7 +1,7 @@
 """Pulumi's files: the project's defaults and a stack's facts, as `pulumi up` would see them."""
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def read(stack: str, root: Path = ROOT) -> dict[str, object]:
     project = _mapping(root / PROJECT_FILE)
     space = str(project.get("name", PROJECT))
     own = {_key(key, space): value for key, value in _part(content, "config", name).items()}
-    if secret := next((key for key, value in own.items() if _has_secret(value)), None):
+    if secret := next((path for key, value in own.items() for path in _secrets(key, value)), None):
         message = f"{name}: {secret} is a secret; only facts are here: put it into Secret Manager, and take it out"
         raise ConfigError(message)
     return {**_defaults(project, space), **own}
@@ -138,10 +138,14 @@ def _part(content: Mapping[object, object], part: str, name: str) -> Mapping[obj
     return value
 
 
-def _has_secret(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return set(value) == {"secure"} or any(map(_has_secret, value.values()))
-    return isinstance(value, list) and any(map(_has_secret, value))
+def _secrets(path: str, value: object) -> Iterator[str]:
+    """Where secrets are, at any depth."""
+    if isinstance(value, Mapping) and set(value) == {"secure"}:
+        yield path
+    elif isinstance(value, Mapping | list):
+        below = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for name, inner in below:
+            yield from _secrets(f"{path}.{name}", inner)
 
 
 def _mapping(path: Path) -> Mapping[object, object]:

@@ -32,6 +32,8 @@ class Jobs(pulumi.ComponentResource):
 
     def __init__(self, env: Environment, args: JobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("holdfast:infra:Jobs", env.name("jobs"), None, opts)
+        # Of an image whose migration failed no job is touched, also in a later run: this is an error then.
+        migrated = args.migration.succeeded.apply(lambda _: args.migration.job)
         made = {}
         for job, config in env.config.jobs.all.items():
             if job == "migrate":
@@ -48,7 +50,7 @@ class Jobs(pulumi.ComponentResource):
                 ),
                 pulumi.ResourceOptions(
                     parent=self,
-                    depends_on=[args.migration, *args.workload.before(duty_of(job))],
+                    depends_on=[args.migration, migrated, *args.workload.before(duty_of(job))],
                     ignore_changes=["client", "clientVersion"],
                 ),
             )

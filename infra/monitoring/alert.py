@@ -94,6 +94,8 @@ class Alert:
         conditions: when.
         means: what it means, for a person whom it woke.
         look: where to look first.
+        asks: what the procedure has to be told, as FIELD=VALUE.
+        avoid: what makes it worse, after `Do not`.
     """
 
     name: str
@@ -103,15 +105,26 @@ class Alert:
     conditions: Conditions
     means: str
     look: str
+    asks: tuple[str, ...] = ()
+    avoid: str | None = None
 
-    def documentation(self, target: str) -> str:
+    def documentation(self, stack: str, *, has_bastion: bool) -> str:
         """Markdown for the notification.
 
         Args:
-            target: the file that has the stack's outputs.
+            stack: whose it is.
+            has_bastion: whether procedures come in by `holdfast connect`.
         """
-        return (
-            f"{self.means}\n\nFirst look: {self.look}\n\n"
-            f"Then:\n\n```sh\nholdfast runbook show {self.procedure}\n"
-            f"holdfast runbook run {self.procedure} --target {target}\n```\n"
+        run = " ".join(("holdfast runbook run", self.procedure, *self.asks, "--stack", stack))
+        commands = [f"holdfast runbook show {self.procedure}", run]
+        if has_bastion:
+            commands.insert(1, f"holdfast connect {stack}")
+        return "\n\n".join(
+            (
+                self.means,
+                f"First look: {self.look}",
+                *((f"Do not {self.avoid}",) if self.avoid else ()),
+                "Then, in another terminal than the tunnel that `connect` keeps open:" if has_bastion else "Then:",
+                "\n".join(("```sh", *commands, "```\n")),
+            )
         )

@@ -26,16 +26,22 @@ def alerts(config: StackConfig, replicas: Mapping[str, str]) -> Iterator[Alert]:
 
 def _server(config: StackConfig) -> Iterator[Alert]:
     limits = config.monitoring.alerts
+    has_standby = config.database.availability == "REGIONAL"
     yield Alert(
         "database-down",
         "The database does not answer",
         Severity.CRITICAL,
-        "failover",
+        "failover" if has_standby else "diagnose-connection",
         (Threshold(instance("up", "ALIGN_MAX"), 1, 3 * MINUTE, is_below=True),),
-        "PostgreSQL on the primary has not answered Cloud SQL for three minutes. A regional instance fails over by "
-        "itself within about a minute: this is longer.",
+        "PostgreSQL on the primary has not answered Cloud SQL for three minutes. "
+        + (
+            "Its standby takes over by itself within about a minute: this is longer."
+            if has_standby
+            else "It has no standby: it comes back when Cloud SQL has restarted it."
+        ),
         "`gcloud sql operations list --project $project --instance $instance --limit 5`: an operation that runs ends "
         "by itself.",
+        avoid="restart it while it recovers: it would begin anew.",
     )
     yield Alert(
         "cpu",
@@ -52,7 +58,7 @@ def _server(config: StackConfig) -> Iterator[Alert]:
         Severity.WARNING,
         "diagnose-connection",
         (Threshold(instance("memory/utilization"), limits.memory_utilization, 10 * MINUTE),),
-        "Too little is left. PostgreSQL is killed, and restarts, when nothing is.",
+        "When none is left, PostgreSQL is killed and starts again: every connection is lost.",
         f"{SYSTEM_INSIGHTS}: connections, and temporary data.",
     )
     yield Alert(
@@ -63,7 +69,9 @@ def _server(config: StackConfig) -> Iterator[Alert]:
         (Threshold(instance("disk/utilization"), limits.disk_utilization, 5 * MINUTE),),
         "The disk grows by itself before this, up to `database.disk_limit_gb`: it has reached that limit or grows "
         "too slowly. A full disk stops the instance.",
-        f"{SYSTEM_INSIGHTS}: disk by type. The log of a replica or of an unused slot counts too.",
+        f"{SYSTEM_INSIGHTS}: disk by type. What a slow replica or an unused slot holds back counts too. More room: "
+        "`pulumi config set --stack $stack --path database.disk_limit_gb GB`, then `pulumi up --stack $stack`.",
+        avoid="delete rows to make room: that writes log first, and frees nothing before a vacuum.",
     )
     yield Alert(
         "transaction-ids",
@@ -72,7 +80,9 @@ def _server(config: StackConfig) -> Iterator[Alert]:
         "diagnose-connection",
         (Threshold(instance("postgresql/transaction_id_utilization"), limits.transaction_id_utilization, 30 * MINUTE),),
         "Vacuum does not keep up. When all are used, PostgreSQL takes no more writes.",
-        "What holds vacuum up: old transactions (`pg_stat_activity.backend_xmin`), prepared ones, unused slots.",
+        "What holds vacuum up: old transactions (`pg_stat_activity.backend_xmin`), prepared ones, unused slots. End "
+        "it, and vacuum the oldest tables.",
+        avoid="run VACUUM FULL: it locks tables, and uses ids up itself.",
     )
 
 
@@ -95,7 +105,9 @@ def _replication(config: StackConfig, replicas: Mapping[str, str]) -> Iterator[A
             *(Threshold(lag, 0, 5 * MINUTE, is_below=True) for lag in lags),
         ),
         "What was written since would be lost if the primary's region were lost now.",
-        f"{SYSTEM_INSIGHTS}, of the replica: CPU and disk. A long query on it holds replay up.",
+        f"{SYSTEM_INSIGHTS}, of the replica: CPU and disk. A long query on it holds replay up. The procedure makes one "
+        "where none is left.",
+        avoid="promote it while the primary serves: what it has not received would be lost.",
     )
 
 
@@ -129,7 +141,9 @@ def _backups(config: StackConfig) -> Iterator[Alert]:
         "backup-now",
         (Threshold(BACKUP_AGE.series("ALIGN_MIN", "REDUCE_MIN"), limits.backup_age_hours * HOUR, 30 * MINUTE),),
         "No backup has succeeded for longer than a daily one may take.",
-        "`gcloud sql backups list --project $project --instance $instance --limit 5`, and the operations that run.",
+        "`gcloud sql backups list --project $project --instance $instance --limit 5`, and the operations that run: "
+        "`gcloud sql operations list --project $project --instance $instance --limit 5`.",
+        avoid="migrate, release or restore before there is one.",
     )
     yield Alert(
         "verification-stale",
@@ -143,7 +157,8 @@ def _backups(config: StackConfig) -> Iterator[Alert]:
             Threshold(VERIFICATION_PASSED.series("ALIGN_NEXT_OLDER", "REDUCE_COUNT_FALSE"), 0, 30 * MINUTE),
         ),
         "A backup that nobody restored is not known to be one.",
-        "The table `backup_verifications`: the verdict's codes say what is missing.",
+        "The table `backup_verifications`, newest row: its verdict's codes say what is missing. No row of this week: "
+        "the log of the job.",
     )
 
 
@@ -164,6 +179,8 @@ def _partitions(config: StackConfig) -> Iterator[Alert]:
                 is_below=True,
             ),
         ),
-        "The job that makes them three months ahead does not succeed. Without one, metrics are refused.",
-        "The last executions of the job `partitions`, and their logs.",
+        "The job that makes them three months ahead does not succeed. Metrics of a month without one wait in "
+        "`system_metrics_default`, and move when it does.",
+        "`gcloud run jobs executions list --project $project --region $region --job $job_partitions --limit 5`, and "
+        "the last one's log.",
     )

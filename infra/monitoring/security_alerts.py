@@ -80,7 +80,7 @@ def _changes(config: StackConfig) -> Iterator[Alert]:
         ),
         "A grant, a role, an account or its key was changed. A release of the infrastructure does so; else it is a "
         "person.",
-        "The entry's `protoPayload.authenticationInfo` and `serviceData.policyDelta`.",
+        "The incident's labels say who and by which method; the entry's `serviceData.policyDelta` what.",
     )
     yield Alert(
         "network-changed",
@@ -93,7 +93,8 @@ def _changes(config: StackConfig) -> Iterator[Alert]:
             WHO,
         ),
         "A network, a range, a firewall rule or a route was changed. The database is reached through them.",
-        "The entry's `protoPayload.request`.",
+        "The incident's labels say who and by which method; the entry's `protoPayload.request` what. Nobody's "
+        "release: `pulumi preview --refresh --stack $stack` shows what is not as it should be.",
     )
     yield Alert(
         "secrets-changed",
@@ -102,7 +103,9 @@ def _changes(config: StackConfig) -> Iterator[Alert]:
         "rotate-password",
         LogMatch(f'{ACTIVITY}\nprotoPayload.serviceName="secretmanager.googleapis.com"', WHO),
         "A secret, one of its versions or who may read it was changed. A rotation does so; else it is a person.",
-        "The entry's `protoPayload.resourceName`.",
+        "The incident's labels say who; the entry's `protoPayload.resourceName` which. Somebody you do not know: the "
+        "procedure replaces a login's password.",
+        ("login=operator",),
     )
     if config.audit.data_access:
         yield Alert(
@@ -118,7 +121,9 @@ def _changes(config: StackConfig) -> Iterator[Alert]:
                 WHO,
             ),
             "A person read what only services read. A procedure that needs a password does so in its operator's name.",
-            "The entry's `protoPayload.authenticationInfo` and `resourceName`. Nobody you know: replace the secret.",
+            "The incident's labels say who; the entry's `protoPayload.resourceName` which. Somebody you do not know: "
+            "replace it, `login=reader` for the readers'.",
+            ("login=operator",),
         )
 
 
@@ -131,7 +136,9 @@ def _logins(config: StackConfig) -> Iterator[Alert]:
         "rotate-password",
         Query(f"{FAILED_LOGINS.within(config.name, LOGINS_MINUTES)} > {limit}", lasting=0),
         "Somebody guesses, or a service has an old password: then it does not answer either.",
-        "PostgreSQL's log: `FATAL: … authentication failed for user` names the user and the host.",
+        "`gcloud logging read 'resource.type=cloudsql_database textPayload:FATAL' --project $project --freshness 1h` "
+        "names the user and the host. A service: its secret and the login's password differ.",
+        ("login=operator",),
     )
     yield Alert(
         "owner-login",
@@ -144,5 +151,8 @@ def _logins(config: StackConfig) -> Iterator[Alert]:
             {"user": 'REGEXP_EXTRACT(textPayload, "authorized: user=([^ ]+)")'},
         ),
         "Nobody has a reason to: services have their own logins, and operators theirs.",
-        "PostgreSQL's log: the host, and what the session did (`pgaudit` has its changes).",
+        "`gcloud logging read 'resource.type=cloudsql_database textPayload:authorized' --project $project --freshness "
+        "1h` names the host; lines with `AUDIT:` say what the session changed. Lock it out: `gcloud sql users "
+        "set-password postgres --project $project --instance $instance --prompt-for-password`.",
+        ("login=operator",),
     )

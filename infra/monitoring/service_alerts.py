@@ -17,6 +17,17 @@ from infra.monitoring.series import Series, promql_name
 
 # What answers a job that failed, where it is not that the database cannot be reached.
 ANSWERS = {"migrate": "repair-migrations", "verify_backup": "verify-backup"}
+# What it means of some, and what not to do then.
+MEANS = {
+    "migrate": (
+        "The new image does not serve, since its migration failed; the one before still does.",
+        "start it again before its cause is mended. Then write one more `jobs.migrate.attempt`, and `pulumi up`.",
+    ),
+    "verify_backup": (
+        "It ended with 5: the newest backup is not whole; or with another code: nobody knows whether it is.",
+        None,
+    ),
+}
 UPTIME = Series(
     "monitoring.googleapis.com/uptime_check/check_passed",
     "uptime_url",
@@ -48,7 +59,8 @@ def alerts(config: StackConfig, jobs: Iterable[str]) -> Iterator[Alert]:
         # As the console writes it: more than one region, within two of the longest periods.
         (Threshold(UPTIME, 1, 20 * MINUTE, lasting=MINUTE),),
         "`/health/ready` did not answer 200 to checks from more than one region.",
-        "`GET /health/live`: whether it is the way to the API, the API, or what it depends on.",
+        "`curl https://$host/health/live`. It answers: `/health/ready` names what does not. It does not: the "
+        "certificate, the load balancer, or the API's log.",
     )
     yield Alert(
         "schedule-failed",
@@ -61,7 +73,8 @@ def alerts(config: StackConfig, jobs: Iterable[str]) -> Iterator[Alert]:
             {"schedule": "EXTRACT(resource.labels.job_id)"},
         ),
         "Cloud Scheduler was refused, or had no answer: the job did not run at all.",
-        "The entry's `jsonPayload.status`: PERMISSION_DENIED is the identity, UNAVAILABLE the API.",
+        "The incident names the schedule, its entry's `jsonPayload.status` why: PERMISSION_DENIED is the identity, "
+        "UNAVAILABLE the API.",
     )
     yield Alert(
         "figures-missing",
@@ -74,8 +87,10 @@ def alerts(config: StackConfig, jobs: Iterable[str]) -> Iterator[Alert]:
             f"or absent_over_time({promql_name(BACKUP_AGE.type)}[1h])",
             lasting=30 * MINUTE,
         ),
-        "Alerts on the pool, on queries, backups and secrets see nothing.",
-        "The schedule of publish-metrics, the last executions of the job of that name, and their logs.",
+        "Nothing was published for a while: until it is, the alerts on the pool, on queries, the cache, backups and "
+        "secrets are blind.",
+        "`gcloud scheduler jobs list --project $project --location $region`: `$prefix-publish-database-metrics` asks "
+        "the API, `$prefix-publish-metrics` starts the job of that name. Then that one's log.",
     )
 
 
@@ -88,7 +103,9 @@ def _queries(config: StackConfig) -> Iterator[Alert]:
         "diagnose-connection",
         (Threshold(POOL_UTILIZATION.series("ALIGN_MEAN", "REDUCE_MAX"), limits.pool_utilization, 5 * MINUTE),),
         "Requests wait for a connection, and are refused with 503 when they wait too long.",
-        "`GET /api/v1/monitoring/database/pool`, then `/queries`: slow statements hold connections longest.",
+        "`https://$host/api/v1/monitoring/database/pool`, then `/queries` (a key with `platform:read`): slow "
+        "statements hold connections longest.",
+        avoid="only raise `service.pool_max`: the same statements then wait in the database.",
     )
     yield Alert(
         "query-p95",
@@ -97,7 +114,8 @@ def _queries(config: StackConfig) -> Iterator[Alert]:
         "diagnose-connection",
         (Threshold(QUERY_P95.series("ALIGN_MEAN", "REDUCE_MAX"), limits.p95_ms, 5 * MINUTE),),
         "The database answers slowly, or the way to it is slow.",
-        "`GET /api/v1/monitoring/database/queries`; Query insights in the console.",
+        "`https://$host/api/v1/monitoring/database/queries` (a key with `platform:read`); Query insights in the "
+        "console.",
     )
     yield Alert(
         "slow-queries",
@@ -113,7 +131,8 @@ def _queries(config: StackConfig) -> Iterator[Alert]:
             ),
         ),
         "Many statements take more than 200 ms, not only the rare one.",
-        "`GET /api/v1/monitoring/database/queries`; the log's `duration:` lines name the statements.",
+        "`https://$host/api/v1/monitoring/database/queries` (a key with `platform:read`); the API's log has a line for "
+        "each, with its name.",
     )
     yield Alert(
         "cache-hits",
@@ -122,7 +141,7 @@ def _queries(config: StackConfig) -> Iterator[Alert]:
         "diagnose-connection",
         (Threshold(CACHE_HIT_RATIO.series("ALIGN_MEAN", "REDUCE_MEAN"), limits.cache_hit_ratio, HOUR, is_below=True),),
         "Answers stay right, but come from the database. After a release or a restart it ends by itself.",
-        "`GET /health/ready` says whether the cache answers; the dashboard whether its memory is full.",
+        "`curl https://$host/health/ready` says whether the cache answers; the dashboard whether its memory is full.",
     )
 
 
@@ -140,8 +159,9 @@ def _objective() -> Iterator[Alert]:
             BurnRate(rate, window, short),
             f"Requests have failed with 5xx for up to {window // HOUR} h; at this rate a month's budget is gone in "
             f"{30 / rate:.0f} days.",
-            "The dashboard's requests by status; `GET /health/ready` names the dependency that fails. After a "
-            "release, send the traffic back to the revision before.",
+            "`curl https://$host/health/ready` names the dependency that fails; the dashboard has requests by status. "
+            "Since a release: back to the revision before, until the next `pulumi up`: `gcloud run services "
+            "update-traffic $service --project $project --region $region --to-revisions REVISION=100`.",
         )
 
 
@@ -153,8 +173,12 @@ def _secrets(config: StackConfig) -> Iterator[Alert]:
         Severity.WARNING,
         "rotate-password",
         (Threshold(SECRET_OVERDUE.series("ALIGN_MIN", "REDUCE_MIN", "metric.labels.secret"), days * DAY, 30 * MINUTE),),
-        "Its reminder came, and nobody replaced it. The incident's label says which.",
-        "`gcloud secrets versions list SECRET --project $project`: when the newest version was made.",
+        "Its reminder came, and nobody replaced it. The incident's label says which. Nothing fails yet.",
+        "`gcloud secrets versions list SECRET --project $project`: when the newest version was made. The procedure "
+        "replaces `operator-password`, and with `login=reader` `reader-url`. For `migrator-url` (and `verifier-url`): "
+        "`pulumi up --stack $stack --replace '**RandomPassword::$prefix-user-holdfast_migrator'` (`_verifier`). For "
+        "`cache-url`: turn AUTH of the cache off and on in a quiet hour, then `pulumi up --refresh`.",
+        ("login=operator",),
     )
 
 
@@ -167,12 +191,15 @@ def _job(name: str) -> Alert:
         "REDUCE_SUM",
     )
     shown = name.replace("_", "-")
+    means, avoid = MEANS.get(name, ("An execution failed, after its retries. The next one may succeed.", None))
     return Alert(
         f"job-{shown}-failed",
         f"The job {shown} failed",
         Severity.ERROR,
         ANSWERS.get(name, "diagnose-connection"),
         (Threshold(series, 0, 5 * MINUTE),),
-        "An execution failed, after its retries.",
-        f"`gcloud run jobs executions list --project $project --job $job_{name} --limit 5`, and the last one's logs.",
+        means,
+        f"`gcloud run jobs executions list --project $project --region $region --job $job_{name} --limit 5`, and its "
+        f"log: `gcloud logging read resource.labels.job_name=$job_{name} --project $project --limit 50`.",
+        avoid=avoid,
     )

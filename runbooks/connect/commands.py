@@ -45,8 +45,8 @@ def connect(
 ) -> None:
     """Open a tunnel to a stack's databases, by IAP and the bastion, and keep it open. Ctrl-C ends it.
 
-    Procedures reach every instance through it, and psql the one that serves. Who comes in says IAM: for the tunnel,
-    for the bastion, for an instance, and for the database.
+    Procedures reach every instance through it, and psql the one that serves. IAM says who comes in: to the tunnel,
+    the bastion, an instance, and the database.
     """
     way = way_into(stack, project.absolute())
     if dry_run:

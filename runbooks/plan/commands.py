@@ -45,8 +45,8 @@ def plan(
 ) -> None:
     """What `pulumi up` would build, without a cloud, credentials or the pulumi command.
 
-    Secrets are shown as [secret]; what only the cloud knows as [unknown]. With --diff, from the other one to this one:
-    `holdfast plan prod --diff prod --config service.max_instances=20` shows what a setting changes.
+    Secrets and what only the cloud knows are shown as such. With --diff, from the other one to this one:
+    `holdfast plan prod --diff prod --config database.tier=db-custom-4-15360` shows what a setting changes.
     """
     # Here and not above: every command of `holdfast` would wait for what Pulumi imports.
     from runbooks.plan import display  # noqa: PLC0415
@@ -88,8 +88,9 @@ def _changes(said: list[str]) -> dict[str, str]:
     from runbooks.plan.errors import PlanError  # noqa: PLC0415
 
     pairs = [one.partition("=") for one in said]
-    if wrong := next((one for one, (path, equals, _) in zip(said, pairs, strict=True) if not (path and equals)), None):
-        message = f"--config {wrong}: write PATH=VALUE, such as service.max_instances=20"
+    wrong = [one for one, (path, equals, _) in zip(said, pairs, strict=True) if not (equals and all(path.split(".")))]
+    if wrong:
+        message = f"--config {wrong[0]}: write PATH=VALUE, such as service.max_instances=12"
         raise PlanError(message)
     return {path: value for path, _, value in pairs}
 
@@ -108,5 +109,5 @@ def _read(path: Path | None) -> "list[Resource]":
         raise PlanError(message) from None
     except ValidationError as error:
         first = error.errors()[0]
-        message = f"{path}: it is not a plan: {'.'.join(map(str, first['loc']))} {first['msg'].lower()}"
+        message = f"{path}: it is not a plan: {' '.join((*map(str, first['loc']), first['msg'].lower()))}"
         raise PlanError(message) from None

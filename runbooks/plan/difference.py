@@ -11,6 +11,8 @@ from runbooks.plan.model import STACK, Resource
 from runbooks.plan.replacing import FORCES, FORCES_WHERE, When
 
 ABSENT = "[absent]"
+# Not an input, but shown beside them.
+PROTECTION = "(protect)"
 
 
 class Action(StrEnum):
@@ -114,7 +116,7 @@ def _changes(before: Resource, after: Resource) -> list[Change]:
         forced = _below(path, forces) or (path in sometimes and _is(sometimes[path], was, now))
         found.append(Change(path=path, before=was, after=now, replaces=forced))
     if before.protect != after.protect:
-        found.append(Change(path="(protect)", before=before.protect, after=after.protect, replaces=False))
+        found.append(Change(path=PROTECTION, before=before.protect, after=after.protect, replaces=False))
     return found
 
 

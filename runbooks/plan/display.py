@@ -4,10 +4,12 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from runbooks.plan.difference import Action, Difference
+from runbooks.plan.difference import PROTECTION, Action, Difference
 from runbooks.plan.model import Plan, Resource
 from runbooks.plan.replacing import READ
 
+# Of a line. The terminal wraps a longer one, where Rich would cut a resource's type and that it is protected.
+WIDTH = 500
 STYLES = {Action.REPLACE: "bold red", Action.DELETE: "red", Action.UPDATE: "yellow", Action.CREATE: "green"}
 
 
@@ -40,6 +42,12 @@ def show_differences(found: list[Difference], before: str, after: str) -> None:
             console.print(Text(f"{line} (replaces)" if change.replaces else line))
     tally = ", ".join(f"{sum(one.action is action for one in found)} to {action.value}" for action in Action)
     console.print(f"{before} ⇒ {after}: {tally}")
+    gone = sum(one.protect and one.action in (Action.REPLACE, Action.DELETE) for one in found)
+    if gone:
+        console.print(f"DATA: {gone} protected would be deleted; pulumi up refuses all of this.", style="bold red")
+    bare = sum((change.path, change.after) == (PROTECTION, False) for one in found for change in one.changes)
+    if bare:
+        console.print(f"DATA: {bare} lose their protection; nothing refuses what deletes them next.", style="bold red")
     if any(one.action is Action.UPDATE for one in found):
         console.print(f"What replaces is read from a table of {READ}; pulumi preview asks the provider itself.")
 
@@ -68,4 +76,4 @@ def _below(one: Resource, children: dict[str | None, list[Resource]]) -> int:
 
 def _console() -> Console:
     # Without markup: names and values may have brackets of their own.
-    return Console(markup=False, highlight=False, soft_wrap=True)
+    return Console(markup=False, highlight=False, soft_wrap=True, width=WIDTH)

@@ -82,6 +82,20 @@ def test_an_alert_fires_on_what_the_runtime_writes_and_not_before(name: str, clo
     assert fired == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("name", "metric", "well", "ill"),
+    [("pool", published.POOL_UTILIZATION, 0.1, 0.95), ("query-p95", published.QUERY_P95, 10, 220)],
+)
+def test_one_instance_of_several_is_enough(
+    name: str, metric: Metric, well: float, ill: float, cloud: Monitoring
+) -> None:
+    now = time.time()
+    for task, value in (("a", well), ("b", ill)):
+        place = Place(f"{name}-several", "us-central1", "holdfast-api", "api", task, cloud.endpoint)
+        cloud_monitoring.write(place, [reading(metric, value)], began_at=now - 60, at=now - 10, seconds=10)
+    assert fires(of_prod(name), place, now)
+
+
 def test_an_alert_whose_filter_is_wrong_stays_silent(cloud: Monitoring) -> None:
     policy = json.loads(json.dumps(of_prod("pool")).replace("generic_task", "global"))
     place = Place("wrong-filter", "us-central1", "holdfast-api", "api", "one", cloud.endpoint)

@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from runbooks.connect import commands as tunnel
 from runbooks.console import commands
 from runbooks.plan.model import Plan, Resource
 from runbooks.procedures import PROCEDURES
@@ -153,14 +154,28 @@ def answers(resources: list[Resource]) -> list[str]:
         runs = [tuple(shlex.split(line)) for line in written[1].splitlines()] if written else []
         if not any(line[:4] == ("holdfast", "runbook", "run", procedure) for line in runs):
             lines.append(f"{one.name}: its text does not say how to run {procedure}")
+        lines += [f"{one.name}: {procedure} asks for {field}" for field in _not_told(procedure, runs)]
         lines += [f"{one.name}: {fault}" for fault in map(_misunderstood, runs) if fault]
     return lines
+
+
+def _not_told(procedure: str, runs: list[tuple[str, ...]]) -> list[str]:
+    """What a procedure has to be told, and no command says."""
+    told = {word.partition("=")[0] for line in runs for word in line}
+    asked = [one.inputs for one in PROCEDURES if one.name == procedure]
+    return [
+        name
+        for inputs in asked
+        for name, field in inputs.model_fields.items()
+        if field.is_required() and name not in told
+    ]
 
 
 @functools.cache
 def _misunderstood(words: tuple[str, ...]) -> str | None:
     console = typer.Typer()
     commands.register(console)
+    tunnel.register(console)
     # What it does is not done: it is asked for its help after it has read all of the line.
     ended = CliRunner().invoke(console, [*words[1:], "--help"])
     return None if ended.exit_code == 0 else " ".join(ended.output.split())
@@ -176,7 +191,8 @@ def test_each_alert_has_a_procedure_and_says_how_to_run_it(stack: str) -> None:
     [
         ('"backup-now"', '"backup"', "there is no procedure backup"),
         ("run backup-now", "run failover", "its text does not say how to run backup-now"),
-        ("--target", "--taget", "No such option: --taget"),
+        ("--stack", "--stak", "No such option: --stak"),
+        ("holdfast connect", "holdfast tunnel", "No such command 'tunnel'"),
         ("runbook show", "runbook look", "No such command 'look'"),
     ],
 )
@@ -184,3 +200,10 @@ def test_an_alert_that_nobody_can_answer_is_told(before: str, after: str, line: 
     (one,) = [one.model_copy(deep=True) for one in prod().of_type(POLICY) if one.name == "holdfast-backup-stale"]
     one.inputs = json.loads(json.dumps(one.inputs).replace(before, after))
     assert any(told.startswith("holdfast-backup-stale: ") and line in told for told in answers([one]))
+
+
+def test_a_command_that_does_not_say_what_its_procedure_asks_for_is_told() -> None:
+    (one,) = [one.model_copy(deep=True) for one in prod().of_type(POLICY) if one.name == "holdfast-owner-login"]
+    assert answers([one]) == []
+    one.inputs = json.loads(json.dumps(one.inputs).replace(" login=operator", ""))
+    assert answers([one]) == ["holdfast-owner-login: rotate-password asks for login"]

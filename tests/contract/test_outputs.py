@@ -9,6 +9,7 @@ import pytest
 
 from infra import tunnel
 from infra.logins import OPERATOR
+from runbooks.connect.way import way_into
 from runbooks.engine.target import Target, parse
 from tests.contract.plans import ROOT, STACKS, planned
 
@@ -69,7 +70,15 @@ def unknown_names(found: dict[str, Any]) -> list[str]:
     return [name for name in named if name is not None and name not in made]
 
 
+def test_each_instance_is_in_the_region_that_the_target_says() -> None:
+    found = output("prod")
+    made = planned("prod", resolve=True).of_type("gcp:sql/databaseInstance:DatabaseInstance")
+    regions = {one.inputs.get("name", one.name): one.inputs["region"] for one in made}
+    assert (regions[found["instance"]], regions[found["dr_replica"]]) == (found["region"], found["dr_region"])
+
+
 def test_the_operators_way_is_the_one_that_holdfast_connect_opens() -> None:
+    assert output("prod")["operator"]["secret"] == f"projects/holdfast-prod/secrets/{way_into('prod', ROOT).secret}"
     by_connector = {"via": "connector", "ip_type": "private"}
     assert output("prod")["connection"] == {**by_connector, "through": tunnel.through()}
     assert output("prod", ("access.bastion", "false"))["connection"] == by_connector

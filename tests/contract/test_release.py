@@ -3,22 +3,32 @@
 The plan's own job and service are sent to the sandbox in the plan's order, as Pulumi would.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runbooks.plan.errors import PlanError
+from runbooks.plan.evaluate import evaluate
 from runbooks.plan.model import Plan, Resource
+from runbooks.plan.monitor import Monitor
+from runbooks.plan.project import Project
+from runbooks.plan.sdk import importing
 from runbooks.sandbox.services import run as cloud_run
 from runbooks.sandbox.store import Store
 from tests.conftest import TestDatabase, as_secret
-from tests.contract.plans import IMAGE, STACKS, planned
-from tests.contract.workloads import JOB, SERVICE, before, body_of, changed, container_of, only
+from tests.contract.plans import IMAGE, ROOT, STACKS, planned
+from tests.contract.workloads import JOB, SERVICE, before, body_of, changed, container_of, only, programs
 from tests.runbooks.sandbox.services.google_services import client, operation_done, serving
 
 LOCATION = "projects/holdfast-prod/locations/us-central1"
 API = f"{LOCATION}/services/holdfast-api"
+USER = "gcp:sql/user:User"
+GRANT = "gcp:projects/iAMMember:IAMMember"
+READER = "gcp:secretmanager/secretIamMember:SecretIamMember"
+VERSION = "gcp:secretmanager/secretVersion:SecretVersion"
 MIGRATE = "holdfast-migrate"
 NEWER = IMAGE[:-64] + "f" * 64
 FAILED = "The container exited with an error."
@@ -51,12 +61,94 @@ def test_a_service_that_does_not_wait_is_seen() -> None:
     assert untimely(plan) == ["holdfast-api"]
 
 
+def unready(plan: Plan) -> list[str]:
+    """What would run before its login is there, before it may do what it does, or before its secrets can be read."""
+    return [f"{one.name}: {name}" for one in programs(plan).values() for name in _absent(plan, one)]
+
+
+def _absent(plan: Plan, one: Resource) -> list[str]:
+    template = one.inputs["template"]["template"] if one.type == JOB else one.inputs["template"]
+    text, member = json.dumps(template), f"serviceAccount:{template['serviceAccount']}"
+    (user,) = [told["value"] for told in container_of(one)["envs"] if told["name"] == "DB_USER"]
+    wanted = [
+        *(each for each in plan.of_type(USER) if each.inputs["name"] == user),
+        *(each for each in plan.of_type(GRANT) if each.inputs["member"] == member),
+        *(each for each in plan.of_type(READER) if each.inputs["member"] == member and _named(each, "secretId", text)),
+        *(each for each in plan.of_type(VERSION) if _named(each, "secret", text)),
+    ]
+    assert len({each.type for each in wanted}) == 4
+    waits = before(plan, one)
+    return [each.name for each in wanted if each.urn not in waits]
+
+
+def _named(one: Resource, field: str, text: str) -> bool:
+    return json.dumps(one.inputs[field].rpartition("/")[2]) in text
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_what_runs_finds_its_login_its_grants_and_its_secrets(stack: str) -> None:
+    assert unready(planned(stack, resolve=True)) == []
+
+
+def test_what_waits_for_nothing_is_seen() -> None:
+    plan = changed(planned("prod", resolve=True))
+    only(plan, JOB, MIGRATE).depends_on = []
+    lines = unready(plan)
+    for name in (
+        "holdfast-user-holdfast_migrator",
+        "holdfast-migrate-cloudsql.client",
+        "holdfast-migrator-url-migrate",
+    ):
+        assert f"{MIGRATE}: {name}" in lines
+
+
+def test_pulumi_waits_longer_for_a_migration_than_the_migration_may_take() -> None:
+    job = only(planned("prod", resolve=True), JOB, MIGRATE)
+    takes = int(job.inputs["template"]["template"]["timeout"].removesuffix("s"))
+    assert [int(job.custom_timeouts[name].removesuffix("s")) > takes for name in ("create", "update")] == [True] * 2
+
+
 def test_each_image_and_each_attempt_has_an_execution_of_its_own() -> None:
     plans = (release(), release(NEWER), release(NEWER, jobs__migrate__attempt="2"))
     tokens = [only(plan, JOB, MIGRATE).inputs["runExecutionToken"] for plan in plans]
     assert len(set(tokens)) == 3
     assert [token[:12] for token in tokens] == [IMAGE[-64:][:12], "f" * 12, "f" * 12]
     assert all(len(MIGRATE) + len(token) < 63 for token in tokens)
+
+
+def test_once_a_migration_has_failed_no_later_run_touches_what_runs_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    with importing():
+        import pulumi  # noqa: PLC0415
+
+        from infra.components import migration  # noqa: PLC0415
+
+    def failed(_: list[object]) -> str:
+        message = "it failed"
+        raise pulumi.RunError(message)
+
+    asked: list[Monitor] = []
+
+    class Asked(Monitor):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            asked.append(self)
+
+    monkeypatch.setattr(migration, "succeeded", failed)
+    monkeypatch.setattr("runbooks.plan.evaluate.Monitor", Asked)
+    with pytest.raises(PlanError, match="it failed"):
+        evaluate(Project(ROOT), "prod", resolve=True, changes={"service.image": NEWER})
+    (monitor,) = asked
+    assert [one.name for one in monitor.registered.values() if one.type in (SERVICE, JOB)] == [MIGRATE]
+
+
+def test_a_revision_is_named_by_what_the_program_knows_of_its_secrets_and_waits_for_the_migration() -> None:
+    plan = planned("prod", resolve=True)
+    named_by = only(plan, SERVICE).property_dependencies["template"]
+    versions = {urn.rpartition("::")[2] for urn in named_by if ":SecretVersion::" in urn}
+    secrets = ("cache-authority", "cache-url", "instance", "secret-key")
+    assert versions == {f"holdfast-{name}" for name in secrets}
+    # Its name is an error once the migration has failed, also in a later run.
+    assert only(plan, JOB, MIGRATE).urn in named_by
 
 
 @pytest.fixture

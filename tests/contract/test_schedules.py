@@ -135,6 +135,14 @@ def test_each_schedule_has_a_target_that_lets_it_in(stack: str) -> None:
         assert faults(plan, schedule) == [], schedule.name
 
 
+def test_the_schedules_tokens_are_good_for_what_it_asks_and_for_nothing_else() -> None:
+    plan = planned("prod", resolve=True)
+    target = route_schedule(plan).inputs["httpTarget"]
+    route = routes()[target["httpMethod"], target["uri"].removeprefix(base_of(target["uri"]))]
+    (provider,) = providers_of(only(plan, SERVICE))
+    assert provider["emails"] == {target["oidcToken"]["serviceAccountEmail"]: [str(route.scope)]}
+
+
 def another_audience(plan: Plan) -> None:
     route_schedule(plan).inputs["httpTarget"]["oidcToken"]["audience"] = "https://api.holdfast.example"
 

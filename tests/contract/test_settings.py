@@ -18,6 +18,8 @@ from tests.contract.workloads import JOB, OTHER_SERVICE, SERVICE, changed, conta
 INSTANCE = "gcp:sql/databaseInstance:DatabaseInstance"
 SECRET = "gcp:secretmanager/secret:Secret"
 VERSION = "gcp:secretmanager/secretVersion:SecretVersion"
+BUCKET = "gcp:storage/bucket:Bucket"
+POLICY = "gcp:monitoring/alertPolicy:AlertPolicy"
 READER = "gcp:secretmanager/secretIamMember:SecretIamMember"
 HOSTILE = "p%40:/?#@w'ä"
 CONNECTION = "holdfast-prod:us-central1:holdfast-database-1a2b"
@@ -136,6 +138,35 @@ def test_a_change_of_one_side_is_seen(
     assert any(line in fault for fault in faults(plan, service, monkeypatch))
 
 
+def told(resource: Resource) -> dict[str, str]:
+    return {variable["name"]: variable.get("value", "") for variable in container_of(resource)["envs"]}
+
+
+def test_what_the_service_is_told_is_what_the_plan_makes() -> None:
+    plan = planned("prod", resolve=True)
+    service = only(plan, SERVICE)
+    says = told(service)
+    assert says["API_HOST"] == "0.0.0.0"  # noqa: S104  # the container's own
+    assert says["API_PORT"] == str(container_of(service)["ports"]["containerPort"])
+    assert (says["GOOGLE_CLOUD_PROJECT"], says["GOOGLE_CLOUD_REGION"]) == ("holdfast-prod", service.inputs["location"])
+    assert says["ARCHIVE_URL"] == f"gs://{only(plan, BUCKET, 'holdfast-archive').inputs['name']}"
+
+
+def test_the_figures_of_secrets_and_backups_are_of_those_that_the_plan_makes() -> None:
+    plan = planned("prod", resolve=True)
+    says = told(programs(plan)["publish-metrics"])
+    reminded = {
+        one.inputs["secretId"]: one.inputs["rotation"] for one in plan.of_type(SECRET) if "rotation" in one.inputs
+    }
+    # Google replaces the authority.
+    assert set(says["ROTATED_SECRETS"].split(",")) == reminded.keys() - {"holdfast-cache-authority"}
+    assert {one["rotationPeriod"] for one in reminded.values()} == {f"{int(says['SECRET_ROTATION_DAYS']) * 86_400}s"}
+    (stale,) = only(plan, POLICY, "holdfast-backup-stale").inputs["conditions"]
+    for command in ("publish-metrics", "verify-backup"):
+        hours = int(told(programs(plan)[command])["VERIFY_STALE_HOURS"])
+        assert stale["conditionThreshold"]["thresholdValue"] == hours * 3600
+
+
 def connections(plan: Plan, stack: str) -> tuple[int, int]:
     """What the plan's programs hold together at most, and what its instance takes."""
     service = only(plan, SERVICE)
@@ -170,6 +201,9 @@ def test_a_revision_has_the_file_that_the_caches_address_names() -> None:
         template = only(planned(stack, resolve=True), SERVICE).inputs["template"]
         ((volume,), (mount,)) = template["volumes"], template["containers"][0]["volumeMounts"]
         assert volume["name"] == mount["name"]
+        # Whoever it runs as may read it, and a new authority is there after a restart.
+        assert volume["secret"]["defaultMode"] & 0o004
+        assert [item["version"] for item in volume["secret"]["items"]] == ["latest"]
         file = f"{mount['mountPath']}/{volume['secret']['items'][0]['path']}"
         query = parse_qs(urlsplit(STORED["holdfast-cache-url"]).query)
         assert query["ssl_ca_certs"] == [file]

@@ -119,6 +119,11 @@ def test_before_there_is_an_image_the_base_is_looked_at() -> None:
     assert not {"pool", "uptime", "budget-fast", "backup-stale", "schedule-failed", "figures-missing"} & set(found)
 
 
+def test_a_database_without_a_standby_is_not_failed_over() -> None:
+    found = {stack: policies(stack)["database-down"]["userLabels"]["procedure"] for stack in STACKS}
+    assert found == {"dev": "diagnose-connection", "prod": "failover"}
+
+
 def test_without_replicas_none_is_behind() -> None:
     assert "replication-lag" not in policies("dev")
 
@@ -172,3 +177,21 @@ def test_what_was_written_stays_when_its_descriptor_goes() -> None:
     descriptors = planned("prod", resolve=True).of_type("gcp:monitoring/metricDescriptor:MetricDescriptor")
     assert descriptors
     assert all(one.retain_on_delete for one in descriptors)
+
+
+def test_each_has_the_series_and_the_time_that_it_speaks_of() -> None:
+    found = {
+        name: [one["conditionThreshold"] for one in policy["conditions"]]
+        for name, policy in policies().items()
+        if "conditionThreshold" in policy["conditions"][0]
+    }
+    for condition in found["replication-lag"]:
+        assert 'database_id = "holdfast-prod:holdfast-database-dr-' in condition["filter"]
+    for name in (name for name in found if name.startswith("job-")):
+        (condition,) = found[name]
+        assert 'metric.labels.result = "failed"' in condition["filter"]
+    windows = {"database-down": "180s", "cpu": "600s", "pool": "300s", "cache-hits": "3600s"}
+    assert {name: found[name][0]["aggregations"][0]["alignmentPeriod"] for name in windows} == windows
+    assert found["uptime"][0]["duration"] == "60s"
+    (missing,) = policies()["figures-missing"]["conditions"]
+    assert missing["conditionPrometheusQueryLanguage"]["duration"] == "1800s"

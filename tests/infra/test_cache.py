@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -9,6 +10,7 @@ from redis.asyncio import ConnectionPool
 
 from infra.urls import cache_url
 from runbooks.plan.model import Plan, Resource
+from runbooks.plan.sdk import importing
 from tests.contract.plans import STACKS, planned
 
 OWN_KEYS = (("customer_managed_keys", "true"),)
@@ -60,6 +62,14 @@ def test_what_a_setting_changes() -> None:
     (window,) = inputs["maintenancePolicy"]["weeklyMaintenanceWindows"]
     assert window == {"day": "SUNDAY", "startTime": {"hours": 4}}
     assert inputs["customerManagedKey"].rpartition("/")[2] == "holdfast-key-cache"
+
+
+def test_while_google_replaces_its_authority_both_are_believed() -> None:
+    with importing():
+        from infra.components import cache as component  # noqa: PLC0415
+
+    given = [SimpleNamespace(cert=text) for text in ("one\n", "", "two")]
+    assert component._joined(given) == "one\ntwo\n"  # type: ignore[arg-type]
 
 
 def test_the_address_is_one_that_a_client_reads_and_that_names_the_mounted_authority() -> None:

@@ -361,7 +361,7 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
         },
         (
             "service.max_instances: 1 instances with pool_max 30, jobs with 7 and 5 in reserve are 42 connections, "
-            "and db-f1-micro takes 25; write pool_max: 13 at most, or a larger tier"
+            "and db-f1-micro takes 25; write max_instances: 1 and pool_max: 13 at most, or a larger tier"
         ),
     ),
     "more workers than connections": (
@@ -401,6 +401,20 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "a word for an option": (
         {"jobs__partitions": {"options": ["apply"]}},
         "jobs.partitions.options.0: 'apply' is not of the right form; write it as --apply",
+    ),
+    "an address and no list": (
+        {"monitoring__emails": "oncall@example.com"},
+        "monitoring.emails: 'oncall@example.com' is no list; write [oncall@example.com]",
+    ),
+    "a word for a number": (
+        {"service__max_instances": "many"},
+        "service.max_instances: 'many' is no whole number; write one",
+    ),
+    "a number for a word": ({"labels": {"team": 1}}, "labels.team: 1 is no text; write it in quotes"),
+    "perhaps": ({"analytics": "maybe"}, "analytics: 'maybe' is neither true nor false; write one of them"),
+    "a label in capitals": (
+        {"labels": {"Team": "a"}},
+        "labels.Team: 'Team' is not of the right form; write it as team-a",
     ),
     "three CPUs": ({"service__cpus": 3}, "service.cpus: Cloud Run has no 3 CPUs; write one of 1, 2, 4, 8"),
     "memory that few CPUs have not": (

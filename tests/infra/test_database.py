@@ -44,6 +44,11 @@ def test_production_is_guarded_three_ways_and_its_data_survives_the_program() ->
     assert {one.inputs["deletionPolicy"] for one in plan.of_type(USER)} == {"ABANDON"}
 
 
+def test_pulumi_waits_as_long_as_an_instance_may_take() -> None:
+    for one in instances(planned("prod")).values():
+        assert one.custom_timeouts == {"create": "90m", "update": "90m", "delete": "60m"}
+
+
 def test_dev_can_be_deleted() -> None:
     found = primary("dev")
     assert not found.protect

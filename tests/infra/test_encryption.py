@@ -52,6 +52,8 @@ def test_what_is_not_there_needs_no_key() -> None:
 def test_a_key_changes_each_quarter_and_is_never_deleted_by_the_way(stack: str) -> None:
     for key in keys(stack).values():
         assert key.inputs["rotationPeriod"] == QUARTER
+        # As long as Google allows, one that somebody destroyed can be had back.
+        assert key.inputs["destroyScheduledDuration"] == f"{120 * 86_400}s"
         assert key.protect
 
 
@@ -66,6 +68,16 @@ def test_each_key_is_used_by_its_services_agent_and_by_nobody_else(stack: str) -
     assert set(used) == set(keys(stack))
     assert used["secrets"] == ["pubsub", "secretmanager"]
     assert [used[purpose] for purpose in ("database", "cache", "service")] == [["sqladmin"], ["redis"], ["run"]]
+
+
+def test_the_log_the_archives_tables_and_the_reminders_have_each_its_own() -> None:
+    plan = planned("prod", resolve=True, changes=OWN)
+    (log,) = plan.of_type("gcp:logging/projectBucketConfig:ProjectBucketConfig")
+    (dataset,) = plan.of_type("gcp:bigquery/dataset:Dataset")
+    (topic,) = plan.of_type("gcp:pubsub/topic:Topic")
+    assert log.inputs["cmekSettings"]["kmsKeyName"].endswith("/holdfast-key-logs")
+    assert dataset.inputs["defaultEncryptionConfiguration"]["kmsKeyName"].endswith("/holdfast-key-analytics")
+    assert topic.inputs["kmsKeyName"].endswith("/holdfast-key-secrets")
 
 
 def test_what_uses_a_key_waits_for_the_permission_to_use_it() -> None:

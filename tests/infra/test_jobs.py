@@ -4,7 +4,7 @@ import pytest
 
 from runbooks.plan.model import Plan
 from tests.contract.plans import STACKS, planned
-from tests.contract.workloads import JOB, OTHER_JOBS, container_of, only
+from tests.contract.workloads import JOB, OTHER_JOBS, OTHER_SERVICE, container_of, only, programs
 
 
 def tasks(plan: Plan) -> dict[str, dict[str, object]]:
@@ -25,6 +25,18 @@ def test_what_says_by_its_code_that_something_failed_is_not_tried_again() -> Non
     retries = {name: task["maxRetries"] for name, task in tasks(planned("prod", resolve=True)).items()}
     assert retries["holdfast-migrate"] == retries["holdfast-verify-backup"] == 0
     assert retries["holdfast-partitions"] == 3
+
+
+def test_each_is_one_task_and_has_ones_own_key_where_that_is_asked_for() -> None:
+    for one in planned("prod", resolve=True, changes=OTHER_SERVICE).of_type(JOB):
+        assert one.inputs["template"]["taskCount"] == 1
+        assert one.inputs["template"]["template"]["encryptionKey"].endswith("/holdfast-key-service")
+
+
+def test_what_gcloud_writes_of_itself_is_no_change() -> None:
+    # Else `gcloud run jobs execute` would be a difference, and a change of the migrate job runs it.
+    for one in programs(planned("prod", resolve=True)).values():
+        assert one.ignore_changes == ["client", "clientVersion"]
 
 
 def test_expired_keys_are_deleted_and_not_only_counted() -> None:

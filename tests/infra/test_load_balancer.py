@@ -65,3 +65,4 @@ def test_a_setting_changes_how_many_requests_an_address_has() -> None:
     options = rate["rateLimitOptions"]
     assert options["rateLimitThreshold"] == {"count": 120, "intervalSec": 60}
     assert (options["banDurationSec"], options["enforceOnKey"]) == (60, "IP")
+    assert (options["conformAction"], options["exceedAction"]) == ("allow", "deny(429)")

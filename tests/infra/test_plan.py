@@ -155,6 +155,17 @@ def test_a_secret_of_a_nested_provider_stays_one(tmp_path: Path) -> None:
     assert (only(plan, "gcp:storage/bucket:Bucket").provider or "").startswith(provider.urn)
 
 
+def test_what_the_cloud_answers_in_secret_and_what_is_read_stay_secret(tmp_path: Path) -> None:
+    program = """
+        cache = gcp.redis.Instance("r", memory_size_gb=1)
+        gcp.storage.Bucket("b", location="US", labels={"auth": cache.auth_string})
+        gcp.sql.User.get("u", "u", password=pulumi.Output.secret("hunter2"))
+    """
+    plan = evaluate(write(tmp_path, program), "dev", resolve=True)
+    assert only(plan, "gcp:storage/bucket:Bucket").inputs["labels"] in ("[secret]", {"auth": "[secret]"})
+    assert only(plan, "gcp:sql/user:User").inputs["password"] == "[secret]"
+
+
 def test_what_only_the_engine_can_run_is_refused(tmp_path: Path) -> None:
     program = "gcp.storage.Bucket('b', location='US', opts=pulumi.ResourceOptions(transforms=[lambda _: None]))"
     with pytest.raises(PlanError, match="transforms"):

@@ -72,6 +72,27 @@ def test_people_see_what_a_setting_would_change() -> None:
     assert "0 to replace, 0 to delete, 2 to update, 0 to create" in shown
 
 
+def test_what_a_pipe_gets_is_not_cut() -> None:
+    shown = installed(NESTED.parents[3], "prod").stdout
+    assert "gcp:monitoring/notificationChannel:NotificationChannel\n" in shown
+    assert "holdfast-database-dr  gcp:sql/databaseInstance:DatabaseInstance  protected\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (["name=other"], "DATA: 10 protected would be deleted; pulumi up refuses all of this."),
+        (
+            ["production=false", "database.deletion_protected=false"],
+            "DATA: 10 lose their protection; nothing refuses what deletes them next.",
+        ),
+    ],
+)
+def test_what_puts_data_at_risk_is_said_at_the_end(changes: list[str], line: str) -> None:
+    options = [word for change in changes for word in ("--config", change)]
+    assert line in run(NESTED.parents[3], "prod", "--diff", "prod", *options).stdout.splitlines()
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -80,6 +101,7 @@ def test_people_see_what_a_setting_would_change() -> None:
         (["dev", "--diff-file", "/nowhere/plan.json"], "/nowhere/plan.json: No such file or directory"),
         (["dev", "--diff-file", str(NESTED / "Pulumi.yaml")], "it is not a plan"),
         (["dev", "--config", "tier"], "--config tier: write PATH=VALUE"),
+        (["dev", "--config", "tier..size=2"], "--config tier..size=2: write PATH=VALUE"),
         (["dev", "--config", "tier.size=2"], "tier.size: holdfast:tier is no section"),
         (["dev", "--config", "tier=[2"], "tier: line 1, column 3"),
     ],

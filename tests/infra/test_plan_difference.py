@@ -76,6 +76,12 @@ def test_what_needs_eyes_comes_first() -> None:
     ]
 
 
+def test_one_that_was_protected_comes_first_although_the_program_protects_it_no_more() -> None:
+    before = [made("a", {"region": "us-central1"}), made("z", {"region": "us-central1"}, protect=True)]
+    after = [made(name, {"region": "us-east1"}) for name in ("a", "z")]
+    assert [(one.name, one.protect) for one in differences(before, after)] == [("z", True), ("a", False)]
+
+
 def test_what_the_program_says_about_changes_counts() -> None:
     before = made("one", {"settings": {"diskSize": 10, "edition": "ENTERPRISE", "databaseFlags": [{"value": 1}]}})
     inputs = {"settings": {"diskSize": 20, "edition": "ENTERPRISE_PLUS", "databaseFlags": [{"value": 2}, {"value": 3}]}}

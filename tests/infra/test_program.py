@@ -35,6 +35,20 @@ def test_the_plan_is_as_it_was_agreed(stack: str) -> None:
     assert mismatches(planned(stack), SNAPSHOTS / f"{stack}.yaml") == []
 
 
+def test_nothing_is_made_before_the_apis_are_on_and_they_stay_on() -> None:
+    plan = planned("prod")
+    apis = plan.of_type("gcp:projects/service:Service")
+    assert not any(one.inputs["disableOnDestroy"] or one.inputs["disableDependentServices"] for one in apis)
+    (google,) = (one for one in plan.of_type("pulumi:providers:gcp") if one.name == "google")
+    assert {one.urn for one in apis} <= set(google.depends_on)
+    others = {
+        one.name
+        for one in plan.resources
+        if (one.provider or "").startswith("urn:") and google.urn not in (one.provider or "")
+    }
+    assert others == {one.name for one in apis}
+
+
 @pytest.mark.parametrize("stack", STACKS)
 def test_the_plan_is_the_same_twice(stack: str) -> None:
     assert evaluate(Project(ROOT), stack).document() == planned(stack, image=False).document()

@@ -103,6 +103,18 @@ def test_every_secret_is_in_both_regions_with_a_key_of_each() -> None:
             assert [key and key.rpartition("/")[2] for key in found] == keys
 
 
+def test_a_password_is_as_long_as_who_takes_it_wants_it() -> None:
+    plan = planned("prod")
+    lengths = {one.name.removeprefix("holdfast-"): one.inputs["length"] for one in plan.of_type(PASSWORD)}
+    assert lengths.pop("secret-key") >= 32
+    (policy,) = (
+        one.inputs["settings"]["passwordValidationPolicy"]
+        for one in plan.of_type("gcp:sql/databaseInstance:DatabaseInstance")
+        if one.name == "holdfast-database"
+    )
+    assert min(lengths.values()) >= policy["minLength"]
+
+
 def test_the_signing_key_is_not_made_anew() -> None:
     (key,) = (one for one in planned("prod").of_type(PASSWORD) if one.name == "holdfast-secret-key")
     assert key.protect

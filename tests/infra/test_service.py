@@ -77,6 +77,8 @@ def test_without_an_image_there_is_a_place_for_one_and_nothing_runs(stack: str) 
     assert (inputs["format"], inputs["dockerConfig"]) == ("DOCKER", {"immutableTags": True})
     kept = next(one for one in inputs["cleanupPolicies"] if one["action"] == "KEEP")
     assert kept["mostRecentVersions"] == {"keepCount": 20}
+    (untagged,) = (one for one in inputs["cleanupPolicies"] if one.get("condition", {}).get("tagState") == "UNTAGGED")
+    assert untagged["condition"]["olderThan"] == f"{14 * 86_400}s"
 
 
 def test_a_migration_that_failed_stops_a_later_run_too(monkeypatch: pytest.MonkeyPatch) -> None:

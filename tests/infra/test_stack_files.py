@@ -127,7 +127,7 @@ BROKEN = {
     "a secret": (
         "config:\n  holdfast:service:\n    domain: [{secure: v1:abc}]\n",
         (
-            "Pulumi.dev.yaml: holdfast:service is a secret; only facts are here: "
+            "Pulumi.dev.yaml: holdfast:service.domain.0 is a secret; only facts are here: "
             "put it into Secret Manager, and take it out"
         ),
     ),

@@ -289,7 +289,7 @@ def test_one_that_serves_is_told_from_its_copies_or_asked_for() -> None:
         return Instance(name=f"holdfast-database{name}", master_instance_name=of)
 
     serves = instance("-0a1b2c3")
-    others = (instance("-0a1b2c3-throwaway-0a1b2c"), instance("-dr-0a1b", of=serves.name), Instance(name="other"))
+    others = (instance("-0a1b2c3-throwaway-0a1b2c"), instance("-dr-0a1b", of=serves.name), instance("s-of-others"))
     assert chosen((*others, serves), "holdfast-database") == serves
     restored = instance("-0a1b2c3-restored-0a1b2c")
     with pytest.raises(ConnectError, match=f"{serves.name}, {restored.name} are all primaries; .*--instance NAME"):

@@ -50,6 +50,7 @@ class Alerts(pulumi.ComponentResource):
 
 def _policy(env: Environment, alert: Alert, args: AlertsArgs) -> gcp.monitoring.AlertPolicyArgs:
     is_of_log = isinstance(alert.conditions, LogMatch)
+    text = alert.documentation(env.stack, has_bastion=env.config.access.bastion)
     limit = gcp.monitoring.AlertPolicyAlertStrategyNotificationRateLimitArgs(period=TOLD_EVERY)
     return gcp.monitoring.AlertPolicyArgs(
         display_name=f"{env.config.name} {env.stack}: {alert.title}",
@@ -58,7 +59,7 @@ def _policy(env: Environment, alert: Alert, args: AlertsArgs) -> gcp.monitoring.
         severity=alert.severity.value,
         notification_channels=list(args.channels),
         documentation=gcp.monitoring.AlertPolicyDocumentationArgs(
-            content=args.names.fill(alert.documentation(f"{env.stack}.json")), mime_type="text/markdown"
+            content=args.names.fill(text), mime_type="text/markdown"
         ),
         alert_strategy=gcp.monitoring.AlertPolicyAlertStrategyArgs(
             auto_close=CLOSED_AFTER[is_of_log], notification_rate_limit=limit if is_of_log else None

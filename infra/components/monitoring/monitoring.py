@@ -58,7 +58,8 @@ class Monitoring(pulumi.ComponentResource):
         if args.service is not None:
             names = names.plus(slo=Objective(env, ObjectiveArgs(names), options).availability)
         if args.url is not None:
-            names = names.plus(check=Uptime(env, UptimeArgs(_host(env, args.url)), options).check_id)
+            host = _host(env, args.url)
+            names = names.plus(host=host, check=Uptime(env, UptimeArgs(host), options).check_id)
         alerts = [
             *database_alerts.alerts(config, replicas),
             *service_alerts.alerts(config, args.jobs),
@@ -74,7 +75,9 @@ def _names(env: Environment, args: MonitoringArgs, replicas: Mapping[str, str]) 
     return Names(
         {
             "prefix": env.config.name,
+            "stack": env.stack,
             "project": env.config.project,
+            "region": env.config.region,
             "instance": args.database,
             "database": _database_id(env, args.database),
             "cache": args.cache,

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from runbooks.local.ports import HOST, free_port
 from runtime.observability.cloud_monitoring import describe
 from runtime.observability.histogram import Histogram
+from runtime.observability.interval import counted
 from runtime.observability.place import Place, PublishingError
 from runtime.observability.published import (
     CACHE_HIT_RATIO,
@@ -122,6 +124,18 @@ async def test_what_nothing_was_measured_for_is_left_out(cloud: Monitoring, tmp_
     assert {one.metric_type for one in published.readings} == {
         metric.type for metric in (POOL_UTILIZATION, POOL_WAITING, QUERY_COUNT, QUERY_SLOW_COUNT)
     }
+
+
+def test_a_beginning_does_not_move_and_what_was_lost_is_no_negative_share() -> None:
+    first, _ = counted(instance(statements((10, 0.004)), {("stats", "hit"): 9}), NOW - 60, None)
+    later = instance(statements((107, 0.004), (3, 0.3)), {("stats", "hit"): 4, ("stats", "miss"): 10})
+    # A worker's file is found again that began before the others.
+    later = replace(later, totals=replace(later.totals, since=NOW - 900))
+    told, readings = counted(later, NOW, first)
+    assert told.began_at == first.began_at == NOW - 600
+    values = {one.metric_type: one.value for one in readings}
+    assert values[CACHE_HIT_RATIO.type] == 0
+    assert (values[QUERY_P95.type], values[QUERY_P99.type]) == (pytest.approx(4, rel=0.3), pytest.approx(300, rel=0.3))
 
 
 async def test_what_a_lost_file_takes_along_is_not_counted_backwards(cloud: Monitoring, tmp_path: Path) -> None:
