@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import psutil
 
-from runbooks.local import processes
+from runbooks.local import processes, shared_memory
 from runbooks.local.postgres import STATUS_LINE, PostgresServer
 from runbooks.sandbox.engine.errors import EngineError
 
@@ -57,6 +57,7 @@ class ClusterServer(PostgresServer):
         if remaining:
             message = f"processes of {self.data} do not end: {[process.pid for process in remaining]}"
             raise EngineError(message)
+        shared_memory.forget(self.data / "postmaster.pid")
 
     def _postmaster(self) -> psutil.Process | None:
         try:

@@ -1,5 +1,6 @@
 """A cluster: a real PostgreSQL on a folder, made, stopped, killed and started again."""
 
+import ctypes
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from runbooks.local import shared_memory
 from runbooks.sandbox.engine import programs
 from runbooks.sandbox.engine.cluster import Cluster
 from runbooks.sandbox.engine.errors import EngineError, InvalidFlagsError
@@ -38,6 +40,18 @@ def test_both_versions_run_side_by_side_and_keep_what_was_written(clusters: Clus
     # The one was stopped, the other had to recover.
     assert "was not properly shut down" not in old.log.read_text()
     assert "was not properly shut down" in new.log.read_text()
+
+
+def test_one_that_was_killed_leaves_no_memory_in_the_kernel(clusters: Clusters) -> None:
+    # There is room for a few thousand of these segments, and then no server starts on the machine.
+    cluster = clusters.running("killed")
+    key, ident = map(int, (cluster.data / "postmaster.pid").read_text().splitlines()[shared_memory.LINE].split())
+    shmget = ctypes.CDLL(None).shmget
+    assert shmget(key, ctypes.c_size_t(0), 0) == ident
+    cluster.kill()
+    assert shmget(key, ctypes.c_size_t(0), 0) == -1
+    cluster.start()
+    cluster.execute("SELECT 1")
 
 
 def test_a_server_that_was_left_behind_is_known_by_its_folder(clusters: Clusters) -> None:
