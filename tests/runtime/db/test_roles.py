@@ -10,6 +10,7 @@ from sqlalchemy.exc import ProgrammingError
 from runtime.db.metadata import metadata
 from runtime.db.migrate import migrate
 from runtime.db.roles import FUNCTION_GRANTS, GRANTS
+from runtime.platform.keys import create_key
 from runtime.settings import APP_ROLE, GROUP_ROLES, JOBS_ROLE, OWNER_ROLE, READONLY_ROLE
 from tests.conftest import TestDatabase, autocommit
 
@@ -291,6 +292,11 @@ def test_an_operators_login_owns_what_others_migrated(database: TestDatabase) ->
             assert connection.scalar(
                 text("SELECT has_table_privilege('operator_login', 'experiments', 'TRUNCATE, UPDATE, DELETE')")
             )
+            # As an environment's first API key is made.
+            connection.execute(text("SET ROLE operator_login"))
+            issued = create_key(connection, secret="s" * 32, subject="first", scopes=["ard:read"])
+            assert issued.subject == "first"
+            connection.execute(text("RESET ROLE"))
         finally:
             connection.execute(text("DROP ROLE operator_login"))
 
