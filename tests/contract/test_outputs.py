@@ -16,6 +16,9 @@ from tests.contract.plans import ROOT, STACKS, planned
 SCHEMA = json.loads((ROOT / "runbooks" / "target.schema.json").read_text())
 
 
+SECRETS = "projects/holdfast-prod/secrets"
+
+
 def output(stack: str, *changes: tuple[str, str], image: bool = True) -> dict[str, Any]:
     return planned(stack, image=image, resolve=True, changes=changes).outputs()["target"]
 
@@ -40,9 +43,22 @@ def test_what_it_names_is_what_the_plan_makes() -> None:
     assert unknown_names(output("prod")) == []
 
 
-@pytest.mark.parametrize("wrong", [{"instance": "other"}, {"dr_replica": "other"}, {"database": "other"}])
-def test_a_name_that_nobody_makes_is_noticed(wrong: dict[str, Any]) -> None:
-    assert unknown_names({**output("prod"), **wrong}) == list(wrong.values())
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        ({"instance": "other"}, ["other"]),
+        ({"dr_replica": "other"}, ["other"]),
+        ({"database": "other"}, ["other"]),
+        ({"operator": {"user": "other", "secret": f"{SECRETS}/other"}}, ["other", f"{SECRETS}/other"]),
+        (
+            {"logins": [{"name": "reader", "users": ["one", "two"], "secret": f"{SECRETS}/other"}]},
+            ["one", "two", f"{SECRETS}/other"],
+        ),
+        ({"services": [{"name": "api", "secret": f"{SECRETS}/other"}]}, [f"{SECRETS}/other"]),
+    ],
+)
+def test_a_name_that_nobody_makes_is_noticed(wrong: dict[str, Any], names: list[str]) -> None:
+    assert unknown_names({**output("prod"), **wrong}) == names
 
 
 def unknown_names(found: dict[str, Any]) -> list[str]:
