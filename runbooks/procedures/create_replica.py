@@ -7,7 +7,7 @@ from pydantic import Field
 from runbooks.engine.findings import Result
 from runbooks.engine.procedure import Change, Inputs, Output, Procedure, Step
 from runbooks.engine.run import Run
-from runbooks.procedures import reconcile, replicas
+from runbooks.procedures import replicas
 from runbooks.procedures.preconditions import instance_serves
 from runbooks.procedures.recovered import FAILED, find
 
@@ -138,13 +138,14 @@ def plan_following(_: Run) -> Change:
 
 
 def after(run: Run) -> list[str]:
-    """The infrastructure's state does not know it."""
-    made = run.output(Made)
-    place = f"projects/{run.target.project}/instances/{made.name}"
+    """The program has one of its own, or none."""
+    name, stack = run.output(Made).name, run.target.stack or run.target.name
     return [
-        f"Write {made.name} into the program's settings of stack {run.target.stack or run.target.name}",
-        f"pulumi import {reconcile.TYPE} {made.name} {place} --stack {run.target.stack or run.target.name} --yes",
-        f"Where it is to serve when the region is lost, name it in the target: dr_replica = {made.name}",
+        f"Where it is to serve when the region is lost, name it in the target: dr_replica = {name}",
+        "The program does not know it, and makes one of its own:",
+        f"pulumi config set --stack {stack} --path database.dr_replica true",
+        f"pulumi up --stack {stack}",
+        f"Then this one is not needed: gcloud sql instances delete {name} --project={run.target.project}",
     ]
 
 
