@@ -1,14 +1,11 @@
 """Which instance serves: Pulumi ends its name with a suffix, and a recovery may have made another one."""
 
-import re
 from collections.abc import Iterable
 
 from runbooks.connect.errors import ConnectError
 from runtime.cloudsql.client import CloudSqlAdmin
 from runtime.cloudsql.models import Instance
-
-# Those that are made to be looked at and deleted.
-THROWAWAY = re.compile(r"-throwaway-[0-9a-f]{6}$")
+from runtime.verification.throwaway import is_throwaway
 
 
 def primary(admin: CloudSqlAdmin, prefix: str, name: str | None) -> Instance:
@@ -35,9 +32,7 @@ def chosen(instances: Iterable[Instance], prefix: str) -> Instance:
     found = [
         one
         for one in instances
-        if f"{one.name}-".startswith(f"{prefix}-")
-        and one.master_instance_name is None
-        and not THROWAWAY.search(one.name)
+        if f"{one.name}-".startswith(f"{prefix}-") and one.master_instance_name is None and not is_throwaway(one.name)
     ]
     if len(found) == 1:
         return found[0]

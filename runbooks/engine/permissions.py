@@ -5,11 +5,10 @@ from collections.abc import Collection
 
 from runbooks.engine.errors import UndeclaredCallError
 from runbooks.sandbox.sql.methods import find
+from runtime.verification.throwaway import is_throwaway
 
 READS = ("GET", "HEAD")
-# Instances that a procedure makes to look at, and deletes: by their names nobody takes them for others.
-THROWAWAY = re.compile(r"-throwaway-[0-9a-f]{6}$")
-# What destroys, unless it is done to one of those.
+# What destroys, unless it is done to an instance that a procedure makes to look at, and deletes.
 OF_THROWAWAYS = {
     "instances.delete": "throwaway.delete",
     "instances.promoteReplica": "throwaway.promote",
@@ -120,7 +119,7 @@ class Permissions:
             return
         found = find(verb, path)
         name = found[0].name if found else f"{verb} {path}"
-        if found and name in OF_THROWAWAYS and THROWAWAY.search(found[2]["instance"]):
+        if found and name in OF_THROWAWAYS and is_throwaway(found[2]["instance"]):
             name = OF_THROWAWAYS[name]
         if found and name == "instances.restoreBackup" and FRESH.search(found[2]["instance"]):
             name = "fresh.restoreBackup"

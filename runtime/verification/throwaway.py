@@ -31,6 +31,11 @@ def new_name(instance: str) -> str:
     return f"{instance}-throwaway-{secrets.token_hex(3)}"
 
 
+def is_throwaway(name: str) -> bool:
+    """Whether an instance of that name is one that is made to be looked at and deleted."""
+    return _NAME.fullmatch(name) is not None
+
+
 def newest_backup(admin: CloudSqlAdmin, instance: str) -> BackupRun | None:
     """The newest backup that succeeded."""
     found = [one for one in admin.backup_runs.list(instance) if one.status == "SUCCESSFUL" and one.end_time]
@@ -177,7 +182,7 @@ def _names(admin: CloudSqlAdmin) -> set[str]:
 
 
 def _see_that_it_is_one(name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not is_throwaway(name):
         message = f"{name} is no throwaway instance's name"
         raise ValueError(message)
 
