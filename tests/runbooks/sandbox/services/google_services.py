@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,9 +28,10 @@ LOCATION = "projects/holdfast/locations/europe-west1"
 @contextmanager
 def serving(app: Starlette, *, port: int | None = None) -> Iterator[str]:
     """The app's address while it is served."""
-    port = port or free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host=HOST, port=port, log_level="error", timeout_graceful_shutdown=2))
-    thread = threading.Thread(target=server.run)
+    listening = _listen(port)
+    port = listening.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
+    thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     wait_until(lambda: server.started or not thread.is_alive())
     assert server.started
@@ -38,6 +40,17 @@ def serving(app: Starlette, *, port: int | None = None) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+        listening.close()
+
+
+def _listen(port: int | None) -> socket.socket:
+    while True:
+        try:
+            return socket.create_server((HOST, port or free_port()))
+        except OSError:
+            # One that was free a moment ago may have been taken by another test.
+            if port is not None:
+                raise
 
 
 @cache
